@@ -1,0 +1,86 @@
+//! Where encoders write to: anything that bytes can be appended to.
+//!
+//! It knows appending and byte order; it does not know what is behind it, a `Vec`, a `BytesMut` or the send
+//! queue of a connection. What was written cannot be changed or read back.
+
+use bytes::BytesMut;
+
+/// Appends bytes, and numbers in either byte order.
+///
+/// Network byte order (big-endian) is the plain name, as in the `bytes` crate; `_le` is little-endian.
+pub trait Put {
+    /// Appends `bytes`.
+    fn put_slice(&mut self, bytes: &[u8]);
+
+    /// Appends one byte.
+    fn put_u8(&mut self, n: u8) {
+        self.put_slice(&[n]);
+    }
+
+    /// Appends two bytes, big-endian (`htons`).
+    fn put_u16(&mut self, n: u16) {
+        self.put_slice(&n.to_be_bytes());
+    }
+
+    /// Appends two bytes, little-endian.
+    fn put_u16_le(&mut self, n: u16) {
+        self.put_slice(&n.to_le_bytes());
+    }
+
+    /// Appends four bytes, big-endian (`htonl`).
+    fn put_u32(&mut self, n: u32) {
+        self.put_slice(&n.to_be_bytes());
+    }
+
+    /// Appends four bytes, little-endian.
+    fn put_u32_le(&mut self, n: u32) {
+        self.put_slice(&n.to_le_bytes());
+    }
+
+    /// Appends eight bytes, big-endian.
+    fn put_u64(&mut self, n: u64) {
+        self.put_slice(&n.to_be_bytes());
+    }
+
+    /// Appends eight bytes, little-endian.
+    fn put_u64_le(&mut self, n: u64) {
+        self.put_slice(&n.to_le_bytes());
+    }
+}
+
+impl Put for Vec<u8> {
+    fn put_slice(&mut self, bytes: &[u8]) {
+        self.extend_from_slice(bytes);
+    }
+}
+
+impl Put for BytesMut {
+    fn put_slice(&mut self, bytes: &[u8]) {
+        self.extend_from_slice(bytes);
+    }
+}
+
+impl<P: Put + ?Sized> Put for &mut P {
+    fn put_slice(&mut self, bytes: &[u8]) {
+        (**self).put_slice(bytes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_written_in_the_order_their_name_says() {
+        let mut out = Vec::new();
+        out.put_u8(1);
+        out.put_u16(0x0203);
+        out.put_u16_le(0x0203);
+        out.put_u32(0x0405_0607);
+        out.put_u32_le(0x0405_0607);
+        out.put_u64(8);
+        out.put_u64_le(8);
+        assert_eq!(out[..13], [1, 2, 3, 3, 2, 4, 5, 6, 7, 7, 6, 5, 4]);
+        assert_eq!(out[13..], [0, 0, 0, 0, 0, 0, 0, 8, 8, 0, 0, 0, 0, 0, 0, 0]);
+    }
+}
