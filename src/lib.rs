@@ -3,3 +3,5 @@
 #![doc(test(attr(deny(warnings), allow(dead_code))))]
 
 pub mod codec;
+#[cfg(unix)]
+pub mod select;
