@@ -1,0 +1,75 @@
+//! Closing as callbacks ask for it: remembered at once, carried out after the callback.
+//!
+//! It knows the ways to close; it closes no socket.
+
+use super::Context;
+use crate::conn::state::{State, Step};
+use crate::error::{Close, CloseReason};
+use crate::id::ConnId;
+use crate::table::slot::Odd;
+
+impl Context {
+    /// Closes a connection, itself or another, after the callback. See [`Close`] for the ways.
+    ///
+    /// From now on it gets no more frames, and its id answers [`Sent::Closed`](crate::Sent::Closed). `closed` is called once it is
+    /// over, which for [`Close::Flush`] and [`Close::Linger`] may be some turns later. Nothing happens if the
+    /// connection is gone; if it is closing already, only [`Close::Abort`] makes a difference.
+    pub fn close(&mut self, target: ConnId, how: Close) {
+        let Some(slot) = self.table.get(target) else { return };
+        if slot.odd.any(Odd::CLOSING) {
+            return;
+        }
+        let (index, closing, peer_ended) =
+            (slot.id.slot(), slot.state.is_closing(), slot.odd.any(Odd::ENDED));
+        let orderly = if peer_ended { CloseReason::Ended } else { CloseReason::Closed };
+        match how {
+            Close::Abort => self.table.end_with_reset(index, CloseReason::Aborted),
+            Close::Flush | Close::Linger | Close::Failed(_) if closing => return,
+            Close::Flush => self.begin_close(index, Step::CloseFlush, orderly),
+            Close::Linger => self.begin_close(index, Step::CloseLinger, orderly),
+            Close::Failed(failure) => {
+                self.begin_close(index, Step::CloseLinger, CloseReason::Failed(failure.into_error()));
+            }
+        }
+        self.stop_current(index);
+    }
+
+    /// Starts closing connection `index` with `step`, for `reason`.
+    pub(crate) fn begin_close(&mut self, index: usize, step: Step, reason: CloseReason) {
+        self.table.decide(index, reason);
+        self.table.step(index, step);
+        let slot = &mut self.table.slots[index];
+        slot.drop_until = slot.received + self.config.linger_bytes_max as u64;
+        slot.since = self.now;
+        // What was waiting to be decoded is not wanted any more, and nothing holds a close back.
+        slot.odd.clear(Odd::HELD_BACK);
+        if slot.id == self.current {
+            self.stop_current(index);
+        } else {
+            self.table.flush_later(index);
+        }
+    }
+
+    /// Ends our side of a connection once what is queued has been sent (`shutdown`): the peer reads an end,
+    /// and its frames still arrive. When both sides have ended, the reactor closes.
+    pub fn finish(&mut self, target: ConnId) {
+        let Some(slot) = self.table.get_mut(target) else { return };
+        let index = target.slot();
+        if slot.state == State::Connecting {
+            slot.odd.set(Odd::FINISH);
+            return;
+        }
+        if slot.odd.any(Odd::CLOSING) || slot.state.is_closing() {
+            return;
+        }
+        if slot.state == State::HalfClosed {
+            self.table.decide(index, CloseReason::Ended);
+        }
+        self.table.step(index, Step::Finish);
+        if target == self.current {
+            self.out_room = 0;
+        } else {
+            self.table.flush_later(index);
+        }
+    }
+}

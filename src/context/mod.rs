@@ -1,0 +1,332 @@
+//! What a callback may do: send, close, pause, set timers, listen, stop.
+//!
+//! It knows the table of all connections and the output of the one being served. It knows no socket, no
+//! session and no codec, and nothing here calls the system or a handler: everything is remembered and done
+//! by the loop afterwards. That is why a handler can hold its session and send to any connection in one
+//! expression, and why callbacks never nest.
+//!
+//! ```text
+//!  send ──▶ out (the connection being served) ──┐ one send after the batch
+//!  send_to ──▶ send queue of the other ─────────┴─▶ socket
+//! ```
+
+mod close;
+mod info;
+mod out;
+mod send;
+
+pub use info::ConnInfo;
+pub use out::Out;
+pub use send::{Broadcast, OnSlow, Sent};
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::addr::Addr;
+use crate::config::{Config, Listen};
+use crate::conn::state::State;
+use crate::id::{ConnId, ListenerId, TimerId};
+use crate::instant::Instant;
+use crate::stats::Stats;
+use crate::table::Table;
+use crate::table::slot::{Odd, Slot};
+
+/// How the reactor stops.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum Stop {
+    /// At the end of this turn; every connection is reset.
+    Now,
+    /// Stop accepting, close connections as soon as nothing is pending for them, reset the rest after
+    /// `Config::drain_timeout`.
+    Drain,
+}
+
+/// Why a timer was not set.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum TimerError {
+    /// There are as many as `Config::timers_max` allows.
+    Full {
+        /// That limit.
+        limit: usize,
+    },
+    /// The connection is gone.
+    Closed,
+}
+
+impl fmt::Display for TimerError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            TimerError::Full { limit } => write!(f, "timer beyond the limit of {limit} (timers_max)"),
+            TimerError::Closed => f.write_str("timer for a connection that is gone"),
+        }
+    }
+}
+
+impl std::error::Error for TimerError {}
+
+/// Why a connect was not even begun: there are as many connections as there may be.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ConnectError {
+    limit: usize,
+}
+
+impl fmt::Display for ConnectError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "connection beyond the limit of {} (connections_max)", self.limit)
+    }
+}
+
+impl std::error::Error for ConnectError {}
+
+/// The reactor as callbacks see it.
+///
+/// One value, lent to every callback. Calls take effect after the callback has returned; none of them blocks
+/// or fails for reasons of the network.
+pub struct Context {
+    pub(crate) table: Table,
+    pub(crate) config: Config,
+    pub(crate) stats: Stats,
+    pub(crate) now: Instant,
+    /// The connection being served.
+    pub(crate) current: ConnId,
+    /// What was sent to it in this batch.
+    pub(crate) out: Vec<u8>,
+    /// Up to this length `out` may grow without a closer look.
+    pub(crate) out_room: usize,
+    /// Whether the batch of frames being delivered must stop after this callback.
+    pub(crate) halt: bool,
+    /// Timers set in this callback, whose time counts from its end.
+    pub(crate) fresh: Vec<(TimerId, Duration)>,
+    pub(crate) wishes: Wishes,
+    /// Whether reading is paused somewhere because all connections together hold too much.
+    pub(crate) over_memory: bool,
+    /// The most connections, once the network was asked for its limit.
+    pub(crate) connections_max: usize,
+}
+
+/// What the loop is to do with sockets on behalf of callbacks.
+#[derive(Debug, Default)]
+pub(crate) struct Wishes {
+    pub(crate) listen: Vec<(ListenerId, Listen)>,
+    pub(crate) unlisten: Vec<ListenerId>,
+    pub(crate) connect: Vec<ConnectWish>,
+    pub(crate) stop: Option<Stop>,
+    pub(crate) listeners: u32,
+}
+
+/// A connect to begin.
+#[derive(Debug)]
+pub(crate) struct ConnectWish {
+    pub(crate) id: ConnId,
+    pub(crate) addr: SocketAddr,
+    pub(crate) key: u64,
+}
+
+impl Wishes {
+    pub(crate) fn any(&self) -> bool {
+        self.stop.is_some()
+            || !self.listen.is_empty()
+            || !self.unlisten.is_empty()
+            || !self.connect.is_empty()
+    }
+
+    /// The id of the next listener. Ids are never reused.
+    pub(crate) fn next_listener(&mut self) -> ListenerId {
+        self.listeners += 1;
+        ListenerId(self.listeners - 1)
+    }
+}
+
+impl fmt::Debug for Context {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Context")
+            .field("id", &self.current)
+            .field("now", &self.now)
+            .field("open", &self.table.open)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Context {
+    pub(crate) fn new(config: Config, now: Instant) -> Context {
+        Context {
+            table: Table::new(&config),
+            config,
+            stats: Stats::default(),
+            now,
+            current: ConnId::NONE,
+            out: Vec::new(),
+            out_room: 0,
+            halt: false,
+            fresh: Vec::new(),
+            wishes: Wishes::default(),
+            over_memory: false,
+            connections_max: usize::MAX,
+        }
+    }
+
+    /// Begins serving a connection that is open and has nothing odd about it.
+    #[inline]
+    pub(crate) fn begin_plain(&mut self, id: ConnId) {
+        self.current = id;
+        self.out_room = self.config.queued_bytes_high;
+        self.halt = false;
+    }
+
+    /// Begins serving a connection of any kind.
+    pub(crate) fn begin(&mut self, id: ConnId) {
+        let slot = &self.table.slots[id.slot()];
+        self.current = id;
+        self.out_room =
+            if slot.accepts_output() && slot.queue.is_none() { self.config.queued_bytes_high } else { 0 };
+        self.halt = false;
+    }
+
+    /// The connection whose callback is running; outside of one, [`ConnId::NONE`].
+    #[inline]
+    pub fn id(&self) -> ConnId {
+        self.current
+    }
+
+    /// When this turn began: the time after the poll. It does not advance during a callback.
+    #[inline]
+    pub fn now(&self) -> Instant {
+        self.now
+    }
+
+    /// Counters since the reactor was made.
+    pub fn stats(&self) -> &Stats {
+        &self.stats
+    }
+
+    /// The configuration in force.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    // ---- Flow ----
+
+    /// Stops receiving from a connection and delivering its frames, after the callback. The kernel's buffer
+    /// then fills and the peer is slowed down. Its end and a reset are not noticed either until [`resume`](Context::resume).
+    pub fn pause(&mut self, target: ConnId) {
+        let Some(slot) = self.table.get_mut(target) else { return };
+        if slot.state.is_closing() {
+            return;
+        }
+        slot.odd.set(Odd::PAUSED);
+        if target == self.current {
+            self.halt = true;
+        }
+    }
+
+    /// Undoes [`pause`](Context::pause); what arrived meanwhile is delivered from the next turn on.
+    pub fn resume(&mut self, target: ConnId) {
+        if self.table.get(target).is_some_and(|slot| slot.odd.any(Odd::PAUSED)) {
+            self.table.let_go(target.slot(), Odd::PAUSED);
+        }
+    }
+
+    // ---- Timers ----
+
+    /// Sets a timer of a connection: `Handler::timer` is called with `key` once `after` has passed, counted
+    /// from the end of this callback. Never early; late by less than a millisecond plus the turn under way.
+    /// Zero runs in the next turn, `Duration::MAX` never. It is cancelled when the connection closes.
+    pub fn set_timer(&mut self, target: ConnId, after: Duration, key: u64) -> Result<TimerId, TimerError> {
+        match self.table.get(target) {
+            Some(slot) if !slot.odd.any(Odd::CLOSING) => self.add_timer(target, after, key),
+            Some(_) | None => Err(TimerError::Closed),
+        }
+    }
+
+    /// Sets a timer of the reactor: `Handler::alarm` is called with `key` once `after` has passed.
+    pub fn set_alarm(&mut self, after: Duration, key: u64) -> Result<TimerId, TimerError> {
+        self.add_timer(ConnId::NONE, after, key)
+    }
+
+    fn add_timer(&mut self, owner: ConnId, after: Duration, key: u64) -> Result<TimerId, TimerError> {
+        let id = self
+            .table
+            .timers
+            .set(owner, key, self.now, self.now + after)
+            .map_err(|_| TimerError::Full { limit: self.config.timers_max })?;
+        if after < Duration::MAX {
+            self.fresh.push((id, after));
+        }
+        Ok(id)
+    }
+
+    /// Cancels a timer; whether it was still set. A cancelled timer never fires, even if it was due already.
+    pub fn cancel(&mut self, timer: TimerId) -> bool {
+        self.table.timers.cancel(timer)
+    }
+
+    // ---- The reactor ----
+
+    /// Opens a listener after the callback. Should that fail, `Handler::listen_failed` is called with the id.
+    pub fn listen(&mut self, listen: impl Into<Listen>) -> ListenerId {
+        let id = self.wishes.next_listener();
+        self.wishes.listen.push((id, listen.into()));
+        id
+    }
+
+    /// Connects to `addr` after the callback.
+    ///
+    /// The id is good at once: what is sent to it waits in its queue until it is connected. Then
+    /// `Handler::opened` is called, with `key` in `Peer::key`. Should it fail, be closed before, or take
+    /// longer than `Config::connect_timeout`, `Handler::connect_failed` is called instead, exactly once, and
+    /// what was queued is dropped. Fails at once only at the limit of connections.
+    pub fn connect(&mut self, addr: SocketAddr, key: u64) -> Result<ConnId, ConnectError> {
+        let limit = self.connections_max;
+        if self.table.open >= limit {
+            return Err(ConnectError { limit });
+        }
+        let id = self
+            .table
+            .insert(Addr::from(addr), State::Connecting, self.now)
+            .ok_or(ConnectError { limit: self.table.open })?;
+        self.stats.open = self.table.open;
+        self.wishes.connect.push(ConnectWish { id, addr, key });
+        Ok(id)
+    }
+
+    /// Closes a listener after the callback. What waits in its backlog is accepted first.
+    pub fn close_listener(&mut self, listener: ListenerId) {
+        self.wishes.unlisten.push(listener);
+    }
+
+    /// Makes `run` return: at the end of this turn, or after a drain. A second call can only hasten it.
+    pub fn stop(&mut self, stop: Stop) {
+        if self.wishes.stop != Some(Stop::Now) {
+            self.wishes.stop = Some(stop);
+        }
+    }
+
+    // ---- Looking ----
+
+    /// What is known of a connection; `None` once it is gone.
+    pub fn info(&self, target: ConnId) -> Option<ConnInfo> {
+        self.table.get(target).map(|slot| self.info_of(slot))
+    }
+
+    /// All connections, those still draining or lingering included, in no particular order. Allocates nothing.
+    pub fn connections(&self) -> impl Iterator<Item = ConnInfo> + '_ {
+        self.table.slots.iter().filter(|slot| slot.state != State::Closed).map(|slot| self.info_of(slot))
+    }
+
+    fn info_of(&self, slot: &Slot) -> ConnInfo {
+        ConnInfo {
+            id: slot.id,
+            state: slot.state,
+            peer: slot.peer,
+            queued: self.queued(slot.id),
+            received: slot.received,
+            sent: slot.sent,
+            paused: slot.odd.any(Odd::HELD_BACK),
+            idle_for: self.now.since(slot.last_activity),
+            open_for: self.now.since(slot.opened_at),
+        }
+    }
+}

@@ -1,0 +1,249 @@
+//! Sending: to the connection being served, to others, to many.
+//!
+//! It knows limits and marks and keeps the order of what is sent to one connection. It calls no system.
+
+use bytes::Bytes;
+
+use super::Context;
+use super::out::Out;
+use crate::conn::send_queue::SHARE_MIN;
+use crate::conn::state::State;
+use crate::error::CloseReason;
+use crate::id::ConnId;
+use crate::table::slot::Odd;
+
+/// Whether a message was taken for sending. It may be ignored: every outcome is dealt with.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum Sent {
+    /// Queued.
+    Accepted,
+    /// Queued, and more than `Config::queued_bytes_high` is waiting now: a good moment to stop producing
+    /// until `writable` is called. The connection itself is not read until then.
+    OverHigh,
+    /// Nothing of it was queued, because it does not fit below `Config::queued_bytes_max`. The connection
+    /// closes after the callback as a slow consumer: a hole in a stream is worse than its end.
+    Full,
+    /// Nothing of it was queued, because the connection is gone, closing, or our side of it has ended.
+    Closed,
+}
+
+impl Sent {
+    /// Whether the message was queued.
+    pub fn is_queued(self) -> bool {
+        matches!(self, Sent::Accepted | Sent::OverHigh)
+    }
+}
+
+/// What a broadcast does about receivers that are above their high mark.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum OnSlow {
+    /// Queue for them too, up to the hard limit, at which they close.
+    Queue,
+    /// Leave this message out for them.
+    Skip,
+    /// Close them as slow consumers.
+    Close,
+}
+
+/// What became of a broadcast, by receiver.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
+pub struct Broadcast {
+    /// It was queued for so many.
+    pub queued: usize,
+    /// So many were left out as slow, or were gone.
+    pub skipped: usize,
+    /// So many were closed as slow consumers.
+    pub closed: usize,
+}
+
+impl Context {
+    /// Sends a copy of `bytes` to the connection being served.
+    ///
+    /// Never blocks and never calls the system: what a batch of frames sends leaves together after its last
+    /// callback. Outside of a connection's callback it answers [`Sent::Closed`].
+    #[inline]
+    pub fn send(&mut self, bytes: &[u8]) -> Sent {
+        if self.out.len() + bytes.len() <= self.out_room {
+            self.out.extend_from_slice(bytes);
+            return Sent::Accepted;
+        }
+        self.send_closely(bytes)
+    }
+
+    #[cold]
+    fn send_closely(&mut self, bytes: &[u8]) -> Sent {
+        match self.reserve(self.current, bytes.len()) {
+            Ok((index, sent)) => {
+                debug_assert_eq!(index, self.current.slot());
+                self.out.extend_from_slice(bytes);
+                self.halt |= sent == Sent::OverHigh;
+                sent
+            }
+            Err(refusal) => refusal,
+        }
+    }
+
+    /// Sends `bytes` to the connection being served, by reference unless they are few.
+    pub fn send_bytes(&mut self, bytes: Bytes) -> Sent {
+        self.send_bytes_to(self.current, bytes)
+    }
+
+    /// Sends a copy of `bytes` to any connection.
+    ///
+    /// Never blocks and never calls the system. Answers [`Sent::Closed`] for an id whose connection is gone.
+    /// One send at the end of the turn carries everything that was queued for it by then.
+    pub fn send_to(&mut self, target: ConnId, bytes: &[u8]) -> Sent {
+        if target == self.current {
+            return self.send(bytes);
+        }
+        match self.reserve(target, bytes.len()) {
+            Ok((index, sent)) => {
+                self.table.queue_copy(index, bytes, self.now);
+                self.flush_unless_blocked(index);
+                sent
+            }
+            Err(refusal) => refusal,
+        }
+    }
+
+    /// Sends `bytes` to any connection, by reference unless they are few.
+    pub fn send_bytes_to(&mut self, target: ConnId, bytes: Bytes) -> Sent {
+        if bytes.len() < SHARE_MIN {
+            return self.send_to(target, &bytes);
+        }
+        match self.reserve(target, bytes.len()) {
+            Ok((index, sent)) => {
+                self.spill(index);
+                self.table.queue_bytes(index, bytes, self.now);
+                self.flush_unless_blocked(index);
+                sent
+            }
+            Err(refusal) => refusal,
+        }
+    }
+
+    /// Sends `bytes` to any connection if they fit, and gives them back if they do not; closes nothing.
+    pub fn try_send(&mut self, target: ConnId, bytes: Bytes) -> Result<Sent, Bytes> {
+        let room = match self.table.get(target) {
+            Some(slot) if slot.accepts_output() => {
+                self.config.queued_bytes_max.saturating_sub(self.queued(target))
+            }
+            Some(_) | None => return Err(bytes),
+        };
+        if bytes.len() > room { Err(bytes) } else { Ok(self.send_bytes_to(target, bytes)) }
+    }
+
+    /// Sends the same `bytes` to many connections: encoded once, then counted references.
+    pub fn broadcast(
+        &mut self,
+        targets: impl IntoIterator<Item = ConnId>,
+        bytes: &Bytes,
+        on_slow: OnSlow,
+    ) -> Broadcast {
+        let mut result = Broadcast::default();
+        for target in targets {
+            let slow = self.queued(target) > self.config.queued_bytes_high;
+            match on_slow {
+                OnSlow::Skip if slow => {
+                    result.skipped += 1;
+                    continue;
+                }
+                OnSlow::Close if slow => {
+                    if let Some(slot) = self.table.get(target).filter(|slot| slot.accepts_output()) {
+                        let index = slot.id.slot();
+                        self.end_slow(index);
+                        result.closed += 1;
+                    } else {
+                        result.skipped += 1;
+                    }
+                    continue;
+                }
+                OnSlow::Queue | OnSlow::Skip | OnSlow::Close => {}
+            }
+            match self.reserve(target, bytes.len()) {
+                Ok((index, _)) => {
+                    self.spill(index);
+                    let now = self.now;
+                    self.table.queue(index, |queues, id| queues.push_broadcast(id, bytes, now));
+                    self.flush_unless_blocked(index);
+                    result.queued += 1;
+                }
+                Err(Sent::Full) => result.closed += 1,
+                Err(Sent::Accepted | Sent::OverHigh | Sent::Closed) => result.skipped += 1,
+            }
+        }
+        result
+    }
+
+    /// A writer that appends to the output of the connection being served.
+    pub fn out(&mut self) -> Out<'_> {
+        let target = self.current;
+        Out::new(self, target)
+    }
+
+    /// A writer that appends to the output of any connection.
+    pub fn out_to(&mut self, target: ConnId) -> Out<'_> {
+        Out::new(self, target)
+    }
+
+    /// Bytes waiting to be sent to `target`; 0 if it is gone.
+    pub fn queued(&self, target: ConnId) -> usize {
+        let Some(slot) = self.table.get(target) else { return 0 };
+        let out = if target == self.current { self.out.len() } else { 0 };
+        self.table.queues.queued(slot.queue) + out
+    }
+
+    /// Checks that `n` more bytes may be queued for `target`; its index, and what to answer when they are.
+    fn reserve(&mut self, target: ConnId, n: usize) -> Result<(usize, Sent), Sent> {
+        let Some(slot) = self.table.get(target).filter(|slot| slot.accepts_output()) else {
+            return Err(Sent::Closed);
+        };
+        let index = slot.id.slot();
+        let queued = self.queued(target).saturating_add(n);
+        if queued > self.config.queued_bytes_max {
+            self.end_slow(index);
+            return Err(Sent::Full);
+        }
+        let sent = if queued > self.config.queued_bytes_high { Sent::OverHigh } else { Sent::Accepted };
+        Ok((index, sent))
+    }
+
+    /// Ends a connection whose peer does not take its output.
+    // It is detected inside someone else's callback: only marked here, and from now on its id answers `Closed`.
+    fn end_slow(&mut self, index: usize) {
+        let id = self.table.slots[index].id;
+        let reason =
+            CloseReason::SlowConsumer { queued: self.queued(id), limit: self.config.queued_bytes_max };
+        self.table.end_with_reset(index, reason);
+        self.stop_current(index);
+    }
+
+    /// Moves what the connection being served has sent so far into its queue, so that more can follow in order.
+    pub(crate) fn spill(&mut self, index: usize) {
+        if self.table.slots[index].id == self.current && !self.out.is_empty() {
+            self.table.queue_copy(index, &self.out, self.now);
+            self.out.clear();
+        }
+    }
+
+    fn flush_unless_blocked(&mut self, index: usize) {
+        let slot = &self.table.slots[index];
+        if slot.id == self.current {
+            // What follows must go behind the queue; the batch ends with a flush anyway.
+            self.out_room = 0;
+        } else if !slot.odd.any(Odd::BLOCKED) && slot.state != State::Connecting {
+            self.table.flush_later(index);
+        }
+    }
+
+    /// Makes the loop look closely at connection `index` if it is the one being served.
+    pub(super) fn stop_current(&mut self, index: usize) {
+        if self.table.slots[index].id == self.current {
+            self.out_room = 0;
+            self.halt = true;
+        }
+    }
+}

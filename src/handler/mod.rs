@@ -1,0 +1,156 @@
+//! What users write: one value with callbacks that serves all connections.
+//!
+//! It knows what a callback is given and may answer; it does not know when it is called. Callbacks never
+//! nest, a close takes effect after the callback, and `closed` comes exactly once for each `opened`.
+
+mod both;
+mod each;
+
+pub use both::{Both, Side};
+pub use each::{Each, each};
+
+use std::fmt;
+use std::io;
+
+use crate::addr::Addr;
+use crate::codec::Decoder;
+use crate::context::Context;
+use crate::error::{Close, CloseReason, Result};
+use crate::id::{ConnId, ListenerId};
+
+/// The frames of a handler's codec.
+pub type Frame<'a, H> = <<H as Handler>::Codec as Decoder>::Frame<'a>;
+
+/// One connection, lent to a callback.
+///
+/// A view of its parts, so that handlers can be composed: one may lend parts of its own to another.
+pub struct Conn<'c, H: Handler + ?Sized> {
+    /// Its name.
+    pub id: ConnId,
+    /// Its codec. Assigned anew in `received`, the new one cuts the very next byte.
+    pub codec: &'c mut H::Codec,
+    /// What the program keeps for it.
+    pub session: &'c mut H::Session,
+}
+
+impl<H: Handler + ?Sized> fmt::Debug for Conn<'_, H> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Conn").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+/// Who is at the other end of a new connection, and how it came in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct Peer {
+    /// Its address, in canonical form.
+    pub addr: Addr,
+    /// How the connection came to be.
+    pub origin: Origin,
+    /// The number given with [`Listen::key`](crate::Listen::key), when connecting, or when adopting.
+    pub key: u64,
+}
+
+/// How a connection came to be.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum Origin {
+    /// A listener accepted it.
+    Accepted(ListenerId),
+    /// This program connected.
+    Connected,
+    /// Someone else had opened it, and the reactor took it over.
+    Adopted,
+}
+
+impl Peer {
+    pub(crate) fn new(addr: Addr, origin: Origin, key: u64) -> Peer {
+        Peer { addr, origin, key }
+    }
+}
+
+/// What a program does with its connections. One value serves them all.
+///
+/// ```
+/// use switchboard::codec::Lines;
+/// use switchboard::{Conn, Context, Frame, Handler, Peer, Result};
+///
+/// struct Upper;
+///
+/// impl Handler for Upper {
+///     type Codec = Lines;
+///     type Session = ();
+///
+///     fn opened(&mut self, _: &mut Context, _: &Peer) -> Option<(Lines, ())> {
+///         Some((Lines::new(), ()))
+///     }
+///
+///     fn received(&mut self, cx: &mut Context, _: Conn<'_, Self>, line: Frame<'_, Self>) -> Result {
+///         cx.send(&line.to_ascii_uppercase());
+///         cx.send(b"\n");
+///         Ok(())
+///     }
+/// }
+/// ```
+pub trait Handler {
+    /// Cuts one connection's bytes into frames.
+    type Codec: Decoder;
+    /// What the program keeps for one connection. Private to it; what others need lives in the handler.
+    type Session;
+
+    /// A connection was accepted, connected or adopted; `cx.id()` names it, and a greeting may be sent at once.
+    /// `None` turns it away: it is reset, and nothing more is heard of it.
+    fn opened(&mut self, cx: &mut Context, peer: &Peer) -> Option<(Self::Codec, Self::Session)>;
+
+    /// One whole frame arrived. An `Err` closes this connection.
+    fn received(&mut self, cx: &mut Context, conn: Conn<'_, Self>, frame: Frame<'_, Self>) -> Result;
+
+    /// The send queue had passed its high mark and fell to its low mark again: time to produce more.
+    fn writable(&mut self, cx: &mut Context, conn: Conn<'_, Self>) -> Result {
+        let _ = (cx, conn);
+        Ok(())
+    }
+
+    /// Exceptional: the peer sent an urgent (out-of-band) byte. Only with `Config::urgent`. At most the
+    /// latest is kept by the system, and its place in the stream is not told.
+    fn urgent(&mut self, cx: &mut Context, conn: Conn<'_, Self>, byte: u8) -> Result {
+        let _ = (cx, conn, byte);
+        Ok(())
+    }
+
+    /// The peer ended its side; all its frames were delivered. By default what is queued is sent and the
+    /// connection closes. A handler that still has something to send answers `Ok(())` and closes later.
+    fn half_closed(&mut self, cx: &mut Context, conn: Conn<'_, Self>) -> Result {
+        cx.close(conn.id, Close::Flush);
+        Ok(())
+    }
+
+    /// A timer set with [`Context::set_timer`] is due.
+    fn timer(&mut self, cx: &mut Context, conn: Conn<'_, Self>, key: u64) -> Result {
+        let _ = (cx, conn, key);
+        Ok(())
+    }
+
+    /// A timer set with [`Context::set_alarm`] is due.
+    fn alarm(&mut self, cx: &mut Context, key: u64) {
+        let _ = (cx, key);
+    }
+
+    /// The connection is over. Called exactly once for each `opened` that did not answer `None`; `cx.id()`
+    /// still names it, sends to it answer `Closed`.
+    fn closed(&mut self, cx: &mut Context, session: Self::Session, why: &CloseReason) {
+        let _ = (cx, session, why);
+    }
+
+    /// A connect asked for with [`Context::connect`] did not come about; `cx.id()` still names it.
+    fn connect_failed(&mut self, cx: &mut Context, key: u64, why: &CloseReason) {
+        let _ = key;
+        log::warn!("connect {} failed: {why}", cx.id());
+    }
+
+    /// A listener asked for with [`Context::listen`] could not be opened.
+    fn listen_failed(&mut self, cx: &mut Context, listener: ListenerId, error: &io::Error) {
+        let _ = cx;
+        log::error!("listener {listener:?} was not opened: {error}");
+    }
+}

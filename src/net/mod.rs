@@ -1,0 +1,186 @@
+//! The seam: everything impure that the reactor does goes through the traits of this module.
+//!
+//! It knows what the reactor asks of a network: sockets, readiness, the clock, a way to wake it from outside.
+//! It does not know which network answers; [`os`] is the operating system's, on mio. Sealed: the rules of
+//! these traits are the reactor's own and change with it.
+
+pub mod os;
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::addr::Addr;
+use crate::config::Listen;
+use crate::id::{ConnId, ListenerId};
+use crate::instant::Instant;
+use crate::readiness::Readiness;
+
+/// Who a readiness event is for: one number, as a poll carries it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Token(u64);
+
+/// The bit that no connection's id has.
+const OTHER: u64 = 1 << 63;
+
+impl Token {
+    /// The waker's.
+    pub(crate) const WAKER: Token = Token(u64::MAX);
+
+    pub(crate) fn conn(id: ConnId) -> Token {
+        Token(id.to_bits())
+    }
+
+    pub(crate) fn listener(id: ListenerId) -> Token {
+        Token(OTHER | u64::from(id.0))
+    }
+
+    /// The connection it names, unless it is another source's.
+    #[inline]
+    pub(crate) fn as_conn(self) -> Option<ConnId> {
+        if self.0 & OTHER == 0 { Some(ConnId::from_bits(self.0)) } else { None }
+    }
+
+    /// The listener it names; the waker's token is none.
+    pub(crate) fn as_listener(self) -> Option<ListenerId> {
+        u32::try_from(self.0 ^ OTHER).ok().map(ListenerId)
+    }
+}
+
+/// One event of a poll.
+#[derive(Clone, Copy, Debug)]
+pub struct Event {
+    pub(crate) token: Token,
+    pub(crate) readiness: Readiness,
+}
+
+/// Wakes a polling reactor from another thread.
+pub trait Wake: Send + Sync + fmt::Debug {
+    /// Makes the poll under way, or the next one, return. Several calls before it does count as one.
+    fn wake(&self) -> io::Result<()>;
+}
+
+/// A network: what opens sockets, reports readiness and tells the time.
+///
+/// Readiness is edge-triggered: a stream is registered once, for everything, and an event says that something
+/// changed. Events may be spurious, merged and in any order; none is lost.
+pub trait Network: sealed::Sealed + fmt::Debug {
+    /// A connected byte stream.
+    type Stream: Stream;
+    /// A socket that accepts streams.
+    type Listener: Listener<Stream = Self::Stream>;
+    /// Room for the events of one poll.
+    type Events: fmt::Debug;
+
+    /// The time on a monotonic clock.
+    fn now(&self) -> Instant;
+
+    /// The time on the same clock, never ahead of it, cheaper and up to a few milliseconds behind.
+    fn coarse_now(&self) -> Instant;
+
+    /// Room for `capacity` events.
+    fn events(&self, capacity: usize) -> Self::Events;
+
+    /// Waits until there are events, `timeout` has passed (never less) or a waker was used. Interruption by
+    /// a signal is a return without events.
+    fn poll(&mut self, events: &mut Self::Events, timeout: Option<Duration>) -> io::Result<()>;
+
+    /// The events of the last poll.
+    fn iter(events: &Self::Events) -> impl Iterator<Item = Event>;
+
+    /// Opens and registers a listener.
+    fn listen(&mut self, listen: &Listen, id: ListenerId) -> io::Result<Self::Listener>;
+
+    /// Begins to connect to `addr`. The stream is connected once an event says so and it has no error.
+    fn connect(&mut self, addr: SocketAddr) -> io::Result<Self::Stream>;
+
+    /// Registers a stream for everything, under its connection's id.
+    fn register(&mut self, stream: &Self::Stream, id: ConnId) -> io::Result<()>;
+
+    /// What wakes this network's poll. One for its lifetime.
+    fn waker(&mut self) -> io::Result<Arc<dyn Wake>>;
+
+    /// How many descriptors the process may have open, where there is such a limit.
+    fn descriptors_max(&self) -> Option<usize>;
+
+    /// What an error of `accept` or `send` is about.
+    fn trouble(error: &io::Error) -> Trouble;
+}
+
+/// What an error is about, and so what to do.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Trouble {
+    /// This one connection; others are not concerned.
+    Connection,
+    /// The system has no descriptors or no memory left: try again later, no event will say when.
+    Exhausted,
+    /// The socket itself or its use.
+    Socket,
+}
+
+/// A listening socket.
+pub trait Listener: fmt::Debug {
+    /// What it accepts.
+    type Stream;
+
+    /// Takes the next waiting connection. `WouldBlock` when there is none.
+    fn accept(&self) -> io::Result<(Self::Stream, Addr)>;
+
+    /// The address it is bound to.
+    fn local_addr(&self) -> io::Result<Addr>;
+}
+
+/// A connected byte stream. Every call returns at once; dropping it closes it.
+pub trait Stream: fmt::Debug {
+    /// Receives into `buf`, which is not empty. `Ok(0)` is the peer's end.
+    fn recv(&self, buf: &mut [u8]) -> io::Result<usize>;
+
+    /// Receives the urgent byte, if it has arrived and was not read yet.
+    fn recv_urgent(&self) -> io::Result<u8>;
+
+    /// Sends the beginning of `bytes` and returns how many. Never raises `SIGPIPE`.
+    fn send(&self, bytes: &[u8]) -> io::Result<usize>;
+
+    /// Sends the beginning of the concatenated `slices` and returns how many bytes. Never raises `SIGPIPE`.
+    fn send_vectored(&self, slices: &[io::IoSlice<'_>]) -> io::Result<usize>;
+
+    /// Ends our side.
+    fn shutdown(&self) -> io::Result<()>;
+
+    /// Makes the close that follows a reset.
+    fn reset_on_close(&self) -> io::Result<()>;
+
+    /// The error that is pending on the socket, taken off it. Only for connects: on a connected stream it
+    /// would swallow a reset that comes before data still unread.
+    fn take_error(&self) -> io::Result<Option<io::Error>>;
+
+    /// Our own address.
+    fn local_addr(&self) -> io::Result<Addr>;
+
+    /// The peer's address; fails once the connection is reset.
+    fn peer_addr(&self) -> io::Result<Addr>;
+}
+
+pub(crate) mod sealed {
+    //! What keeps `Network` ours to implement.
+
+    /// Only networks of this crate have it.
+    pub trait Sealed {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_names_one_kind_of_source() {
+        let id = ConnId::new(5, 9);
+        assert_eq!(Token::conn(id).as_conn(), Some(id));
+        assert_eq!(Token::conn(id).as_listener(), None);
+        assert_eq!(Token::listener(ListenerId(3)).as_listener(), Some(ListenerId(3)));
+        assert_eq!(Token::listener(ListenerId(3)).as_conn(), None);
+        assert_eq!((Token::WAKER.as_conn(), Token::WAKER.as_listener()), (None, None));
+    }
+}

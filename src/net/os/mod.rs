@@ -1,0 +1,202 @@
+//! The operating system's network, on mio: one `Poll`, one registration per socket, one monotonic clock.
+//!
+//! It knows system calls and nothing about connections: what a result means is the reactor's to decide.
+
+#[cfg(not(unix))]
+compile_error!("switchboard runs on Unix so far: `net::os` has no implementation for this system yet");
+
+mod tcp;
+
+pub use tcp::{OsListener, OsStream};
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::sync::Arc;
+use std::time::Duration;
+
+use mio::unix::SourceFd;
+use mio::{Interest, Poll};
+use rustix::io::Errno;
+use rustix::process::{Resource, getrlimit};
+use rustix::time::{ClockId, Timespec, clock_gettime};
+
+use super::{Event, Network, Token, Trouble, Wake, sealed};
+use crate::config::Listen;
+use crate::id::{ConnId, ListenerId};
+use crate::instant::Instant;
+use crate::readiness::Readiness;
+
+/// The operating system's sockets, readiness and clock.
+pub struct Os {
+    poll: Poll,
+    start: u64,
+}
+
+impl Os {
+    /// Opens the poll. Fails when the process has no descriptor left.
+    pub fn new() -> io::Result<Os> {
+        Ok(Os { poll: Poll::new()?, start: nanos(clock_gettime(ClockId::Monotonic)) })
+    }
+
+    fn register_fd(&self, fd: &impl AsRawFd, token: Token, interest: Interest) -> io::Result<()> {
+        let token = usize::try_from(token.0).map_err(|_| io::ErrorKind::Unsupported)?;
+        self.poll.registry().register(&mut SourceFd(&fd.as_raw_fd()), mio::Token(token), interest)
+    }
+
+    /// Takes over a listener that someone else opened.
+    pub(crate) fn adopt_listener(&mut self, listener: OwnedFd, id: ListenerId) -> io::Result<OsListener> {
+        let listener = OsListener::adopt(listener)?;
+        self.register_fd(&listener, Token::listener(id), Interest::READABLE)?;
+        Ok(listener)
+    }
+}
+
+impl fmt::Debug for Os {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Os").field("poll", &self.poll.as_raw_fd()).finish_non_exhaustive()
+    }
+}
+
+impl sealed::Sealed for Os {}
+
+impl Network for Os {
+    type Stream = OsStream;
+    type Listener = OsListener;
+    type Events = mio::Events;
+
+    #[inline]
+    fn now(&self) -> Instant {
+        Instant::from_nanos(nanos(clock_gettime(ClockId::Monotonic)) - self.start)
+    }
+
+    #[cfg(target_os = "linux")]
+    #[inline]
+    fn coarse_now(&self) -> Instant {
+        // The coarse clock stands at the last timer interrupt, which may be before `start`.
+        Instant::from_nanos(nanos(clock_gettime(ClockId::MonotonicCoarse)).saturating_sub(self.start))
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn coarse_now(&self) -> Instant {
+        self.now()
+    }
+
+    fn events(&self, capacity: usize) -> mio::Events {
+        mio::Events::with_capacity(capacity)
+    }
+
+    fn poll(&mut self, events: &mut mio::Events, timeout: Option<Duration>) -> io::Result<()> {
+        // mio rounds up to whole milliseconds. The system's counter of them has 31 bits: a longer wait is cut
+        // short, which the reactor takes for any other early wake-up.
+        let timeout = timeout.map(|timeout| timeout.min(Duration::from_millis(i32::MAX as u64)));
+        match self.poll.poll(events, timeout) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+                events.clear();
+                Ok(())
+            }
+            result => result,
+        }
+    }
+
+    #[inline]
+    fn iter(events: &mio::Events) -> impl Iterator<Item = Event> {
+        events.iter().map(|event| Event { token: Token(event.token().0 as u64), readiness: readiness(event) })
+    }
+
+    fn listen(&mut self, listen: &Listen, id: ListenerId) -> io::Result<OsListener> {
+        let listener = OsListener::open(listen)?;
+        self.register_fd(&listener, Token::listener(id), Interest::READABLE)?;
+        Ok(listener)
+    }
+
+    fn connect(&mut self, addr: SocketAddr) -> io::Result<OsStream> {
+        OsStream::connect(addr)
+    }
+
+    fn register(&mut self, stream: &OsStream, id: ConnId) -> io::Result<()> {
+        // Both directions once and for good: an event that comes too often is cheaper than asking for it
+        // each time. Priority also when nobody wants urgent bytes: without it the kernel reports no mark, and
+        // the bytes behind one would wait for the next segment.
+        const ALL: Interest = Interest::READABLE.add(Interest::WRITABLE);
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        const ALL_AND_PRIORITY: Interest = ALL.add(Interest::PRIORITY);
+        #[cfg(not(any(target_os = "linux", target_os = "android")))]
+        const ALL_AND_PRIORITY: Interest = ALL;
+        self.register_fd(stream, Token::conn(id), ALL_AND_PRIORITY)
+    }
+
+    fn waker(&mut self) -> io::Result<Arc<dyn Wake>> {
+        let token = usize::try_from(Token::WAKER.0).unwrap_or(usize::MAX);
+        Ok(Arc::new(OsWaker(mio::Waker::new(self.poll.registry(), mio::Token(token))?)))
+    }
+
+    fn descriptors_max(&self) -> Option<usize> {
+        getrlimit(Resource::Nofile).current.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX))
+    }
+
+    fn trouble(error: &io::Error) -> Trouble {
+        match Errno::from_io_error(error) {
+            Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM) => Trouble::Exhausted,
+            // accept(2): pending network errors of the connection that was being accepted, and what a
+            // firewall answers.
+            Some(
+                Errno::CONNABORTED
+                | Errno::CONNRESET
+                | Errno::PROTO
+                | Errno::NETDOWN
+                | Errno::NOPROTOOPT
+                | Errno::HOSTDOWN
+                | Errno::HOSTUNREACH
+                | Errno::OPNOTSUPP
+                | Errno::NETUNREACH
+                | Errno::NETRESET
+                | Errno::NOTCONN
+                | Errno::TIMEDOUT
+                | Errno::PERM
+                | Errno::PIPE,
+            ) => Trouble::Connection,
+            Some(_) | None => Trouble::Socket,
+        }
+    }
+}
+
+#[derive(Debug)]
+struct OsWaker(mio::Waker);
+
+impl Wake for OsWaker {
+    fn wake(&self) -> io::Result<()> {
+        self.0.wake()
+    }
+}
+
+#[inline]
+fn nanos(time: Timespec) -> u64 {
+    // A monotonic clock counts up from the start of the machine: neither part is ever negative.
+    u64::try_from(time.tv_sec).unwrap_or(0) * 1_000_000_000 + u64::try_from(time.tv_nsec).unwrap_or(0)
+}
+
+#[inline]
+fn readiness(event: &mio::event::Event) -> Readiness {
+    let mut set = Readiness::EMPTY;
+    if event.is_readable() {
+        set |= Readiness::READABLE;
+    }
+    if event.is_writable() {
+        set |= Readiness::WRITABLE;
+    }
+    if event.is_priority() {
+        set |= Readiness::EXCEPTIONAL;
+    }
+    if event.is_read_closed() {
+        set |= Readiness::READ_CLOSED;
+    }
+    if event.is_write_closed() {
+        set |= Readiness::WRITE_CLOSED;
+    }
+    if event.is_error() {
+        set |= Readiness::ERROR;
+    }
+    set
+}

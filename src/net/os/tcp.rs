@@ -1,0 +1,169 @@
+//! TCP sockets of the operating system, non-blocking and close-on-exec from the first moment.
+//!
+//! It knows the system calls and their flags. It does not know when to make them.
+
+use std::io::{self, IoSlice};
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::time::Duration;
+
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
+
+use crate::addr::Addr;
+use crate::config::Listen;
+use crate::net::{Listener, Stream};
+
+/// A sent byte to a dead peer is an error to read, not a signal that ends the process.
+#[cfg(not(target_vendor = "apple"))]
+const SEND: SendFlags = SendFlags::NOSIGNAL;
+#[cfg(target_vendor = "apple")]
+const SEND: SendFlags = SendFlags::empty();
+
+/// A TCP connection of the operating system.
+#[derive(Debug)]
+pub struct OsStream(OwnedFd);
+
+impl OsStream {
+    /// Takes over a stream that someone else opened.
+    pub(crate) fn adopt(stream: OwnedFd) -> io::Result<OsStream> {
+        rustix::io::ioctl_fionbio(&stream, true)?;
+        #[cfg(target_vendor = "apple")]
+        SockRef::from(&stream).set_nosigpipe(true)?;
+        Ok(OsStream(stream))
+    }
+
+    /// Begins to connect.
+    pub(crate) fn connect(addr: SocketAddr) -> io::Result<OsStream> {
+        let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
+        socket.set_nonblocking(true)?;
+        socket.set_tcp_nodelay(true)?;
+        #[cfg(target_vendor = "apple")]
+        socket.set_nosigpipe(true)?;
+        match rustix::net::connect(&socket, &addr) {
+            // Interrupted, the attempt goes on all the same.
+            Ok(()) | Err(Errno::INPROGRESS | Errno::INTR) => Ok(OsStream(socket.into())),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+impl AsFd for OsStream {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+impl AsRawFd for OsStream {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0.as_raw_fd()
+    }
+}
+
+impl Stream for OsStream {
+    #[inline]
+    fn recv(&self, buf: &mut [u8]) -> io::Result<usize> {
+        // An empty buffer would make every stream look ended.
+        debug_assert!(!buf.is_empty());
+        Ok(rustix::net::recv(&self.0, buf, RecvFlags::empty())?.0)
+    }
+
+    fn recv_urgent(&self) -> io::Result<u8> {
+        let mut byte = [0];
+        match rustix::net::recv(&self.0, &mut byte[..], RecvFlags::OOB)?.0 {
+            0 => Err(io::ErrorKind::UnexpectedEof.into()),
+            _ => Ok(byte[0]),
+        }
+    }
+
+    #[inline]
+    fn send(&self, bytes: &[u8]) -> io::Result<usize> {
+        Ok(rustix::net::send(&self.0, bytes, SEND)?)
+    }
+
+    fn send_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        // Not writev: it cannot be told to leave SIGPIPE alone.
+        Ok(rustix::net::sendmsg(&self.0, slices, &mut SendAncillaryBuffer::default(), SEND)?)
+    }
+
+    fn shutdown(&self) -> io::Result<()> {
+        Ok(rustix::net::shutdown(&self.0, rustix::net::Shutdown::Write)?)
+    }
+
+    fn reset_on_close(&self) -> io::Result<()> {
+        SockRef::from(&self.0).set_linger(Some(Duration::ZERO))
+    }
+
+    fn take_error(&self) -> io::Result<Option<io::Error>> {
+        SockRef::from(&self.0).take_error()
+    }
+
+    fn local_addr(&self) -> io::Result<Addr> {
+        SockRef::from(&self.0).local_addr().map(|addr| name(&addr))
+    }
+
+    fn peer_addr(&self) -> io::Result<Addr> {
+        SockRef::from(&self.0).peer_addr().map(|addr| name(&addr))
+    }
+}
+
+/// A listening TCP socket of the operating system.
+#[derive(Debug)]
+pub struct OsListener(mio::net::TcpListener);
+
+impl OsListener {
+    /// Opens, binds and listens.
+    pub(crate) fn open(listen: &Listen) -> io::Result<OsListener> {
+        let socket = Socket::new(Domain::for_address(listen.addr), Type::STREAM, Some(Protocol::TCP))?;
+        socket.set_nonblocking(true)?;
+        socket.set_reuse_address(listen.reuse_address)?;
+        if listen.reuse_port {
+            socket.set_reuse_port(true)?;
+        }
+        if let (Some(on), SocketAddr::V6(_)) = (listen.only_v6, listen.addr) {
+            socket.set_only_v6(on)?;
+        }
+        if let Some(bytes) = listen.recv_buffer_size {
+            socket.set_recv_buffer_size(bytes)?;
+        }
+        if let Some(bytes) = listen.send_buffer_size {
+            socket.set_send_buffer_size(bytes)?;
+        }
+        socket.set_tcp_nodelay(listen.nodelay)?;
+        socket.bind(&listen.addr.into())?;
+        socket.listen(i32::try_from(listen.backlog).unwrap_or(i32::MAX))?;
+        Ok(OsListener(mio::net::TcpListener::from_std(socket.into())))
+    }
+
+    /// Takes over a listener that someone else opened.
+    pub(crate) fn adopt(listener: OwnedFd) -> io::Result<OsListener> {
+        rustix::io::ioctl_fionbio(&listener, true)?;
+        Ok(OsListener(mio::net::TcpListener::from_std(listener.into())))
+    }
+}
+
+impl AsRawFd for OsListener {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0.as_raw_fd()
+    }
+}
+
+impl Listener for OsListener {
+    type Stream = OsStream;
+
+    fn accept(&self) -> io::Result<(OsStream, Addr)> {
+        let (stream, addr) = self.0.accept()?;
+        #[cfg(target_vendor = "apple")]
+        SockRef::from(&stream).set_nosigpipe(true)?;
+        Ok((OsStream(stream.into()), addr.into()))
+    }
+
+    fn local_addr(&self) -> io::Result<Addr> {
+        self.0.local_addr().map(Addr::from)
+    }
+}
+
+fn name(addr: &socket2::SockAddr) -> Addr {
+    addr.as_socket().map_or(Addr::Unnamed, Addr::from)
+}

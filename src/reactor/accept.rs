@@ -1,0 +1,314 @@
+//! Listeners: taking new connections in, within budgets and caps, and through times without descriptors.
+//!
+//! It knows which listeners may have connections waiting and when accepting must pause. What is done with a
+//! connection once it is in is not its business.
+
+use std::fmt;
+use std::io;
+use std::time::Duration;
+
+use super::{Link, Reactor, Run};
+use crate::addr::Addr;
+use crate::config::OnCap;
+use crate::conn::state::State;
+use crate::error::CloseReason;
+use crate::handler::{Handler, Origin, Peer};
+use crate::id::{ConnId, ListenerId};
+use crate::instant::Instant;
+use crate::net::{Listener as _, Network, Trouble};
+use crate::table::slot::Odd;
+
+/// A listener of the reactor.
+pub(super) struct Listening<N: Network> {
+    pub(super) id: ListenerId,
+    pub(super) listener: N::Listener,
+    key: u64,
+    /// Connections may be waiting; no further event will say so.
+    ready: bool,
+    /// To be closed once nothing is waiting.
+    closing: bool,
+}
+
+impl<N: Network> Listening<N> {
+    pub(super) fn new(id: ListenerId, listener: N::Listener, key: u64) -> Listening<N> {
+        // An adopted listener may have connections waiting that arrived before it was registered.
+        Listening { id, listener, key, ready: true, closing: false }
+    }
+}
+
+impl<N: Network> fmt::Debug for Listening<N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Listening")
+            .field("id", &self.id)
+            .field("listener", &self.listener)
+            .finish_non_exhaustive()
+    }
+}
+
+/// When accepting goes on after the system had no descriptor or no memory left.
+#[derive(Debug, Default)]
+pub(super) struct Pause {
+    /// Until then, while paused.
+    until: Option<Instant>,
+    /// How long the last pause was; zero outside of an episode.
+    length: Duration,
+}
+
+impl Pause {
+    /// When to try again, while paused.
+    pub(super) fn until(&self) -> Option<Instant> {
+        self.until
+    }
+
+    /// Ends the wait but not the episode: a descriptor became free.
+    pub(super) fn cut_short(&mut self) {
+        self.until = None;
+    }
+
+    /// Begins an episode or prolongs it, each time for twice as long; whether this is its beginning.
+    fn prolong(&mut self, now: Instant, min: Duration, max: Duration) -> bool {
+        let first = self.length.is_zero();
+        self.length = (self.length * 2).clamp(min, max);
+        self.until = Some(now + self.length);
+        first
+    }
+}
+
+/// What one look at a listener came to.
+enum Accepted {
+    /// One connection was taken in, or one could not be: there may be more.
+    One,
+    /// Nothing is waiting.
+    Nothing,
+    /// Accepting has to wait: for a close, or for time.
+    Later,
+}
+
+impl<H: Handler, N: Network> Reactor<H, N> {
+    /// An event of a listener.
+    pub(super) fn listener_ready(&mut self, id: ListenerId) {
+        match self.listeners.iter_mut().find(|listening| listening.id == id) {
+            Some(listening) => listening.ready = true,
+            None => self.cx.stats.stale_events += 1,
+        }
+    }
+
+    /// Whether accepting would get on at once.
+    pub(super) fn can_accept(&self) -> bool {
+        self.accept_pause.until.is_none()
+            && self.listeners.iter().any(|listening| listening.ready)
+            && (self.cx.config.on_cap == OnCap::Refuse || self.cx.table.open < self.cx.connections_max)
+    }
+
+    /// Accepts from every listener that has connections waiting, each within the budget.
+    pub(super) fn accept_all(&mut self) {
+        if self.accept_pause.until.is_some_and(|until| self.cx.now >= until) {
+            self.accept_pause.until = None;
+        }
+        let mut at = 0;
+        while at < self.listeners.len() {
+            if self.listeners[at].ready && self.accept_pause.until.is_none() {
+                self.accept_from(at);
+            }
+            if self.listeners[at].closing && !self.listeners[at].ready {
+                self.listeners.swap_remove(at);
+            } else {
+                at += 1;
+            }
+        }
+    }
+
+    fn accept_from(&mut self, at: usize) {
+        for _ in 0..self.cx.config.accepts_per_turn {
+            match self.accept_one(at) {
+                Accepted::One => {}
+                Accepted::Nothing => {
+                    self.listeners[at].ready = false;
+                    return;
+                }
+                Accepted::Later => return,
+            }
+        }
+    }
+
+    fn accept_one(&mut self, at: usize) -> Accepted {
+        let capped = self.cx.table.open >= self.cx.connections_max;
+        if capped && self.cx.config.on_cap == OnCap::Wait {
+            self.cx.stats.cap_stops += 1;
+            return Accepted::Later;
+        }
+        self.cx.stats.calls.accept += 1;
+        let listening = &self.listeners[at];
+        match listening.listener.accept() {
+            Ok((stream, addr)) => {
+                self.accept_pause.length = Duration::ZERO;
+                let peer = Peer::new(addr, Origin::Accepted(listening.id), listening.key);
+                let max = self.cx.config.connections_per_address_max;
+                if capped || max.is_some_and(|max| !self.cx.table.admit(addr, max)) {
+                    self.cx.stats.refused += 1;
+                    self.turn_away(stream);
+                } else {
+                    self.cx.stats.accepted += 1;
+                    self.open(stream, &peer);
+                }
+                Accepted::One
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Accepted::Nothing,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Accepted::One,
+            Err(error) => match N::trouble(&error) {
+                Trouble::Connection => {
+                    log::debug!("a connection was gone before it was accepted: {error}");
+                    Accepted::One
+                }
+                Trouble::Exhausted | Trouble::Socket => {
+                    self.pause_accepting(&error);
+                    Accepted::Later
+                }
+            },
+        }
+    }
+
+    fn pause_accepting(&mut self, error: &io::Error) {
+        let (min, max) = (self.cx.config.accept_retry_min, self.cx.config.accept_retry_max);
+        self.cx.stats.accept_pauses += 1;
+        if self.accept_pause.prolong(self.cx.now, min, max) {
+            log::warn!(
+                "accepting pauses with {} connections open and is tried again after {min:?}, doubling to {max:?}, \
+                 and on any close: {error}",
+                self.cx.table.open
+            );
+        }
+    }
+
+    /// Resets a connection that is not wanted.
+    fn turn_away(&mut self, stream: N::Stream) {
+        reset(&stream);
+        drop(stream);
+        self.cx.stats.calls.close += 1;
+    }
+
+    /// Gives a stream a slot and a place in the poll.
+    pub(super) fn open(&mut self, stream: N::Stream, peer: &Peer) -> Option<ConnId> {
+        let Some(id) = self.cx.table.insert(peer.addr, State::Open, self.cx.now) else {
+            self.dismiss(peer.addr);
+            self.cx.stats.refused += 1;
+            self.turn_away(stream);
+            return None;
+        };
+        self.cx.stats.open = self.cx.table.open;
+        self.cx.begin_plain(id);
+        if !self.introduce(id, stream, peer) {
+            return None;
+        }
+        let index = id.slot();
+        self.cx.stats.calls.register += 1;
+        let link = self.links[index].as_ref().expect("it was just introduced");
+        if let Err(error) = self.net.register(&link.stream, id) {
+            self.cx.table.end(index, CloseReason::Io(error));
+        }
+        if self.run != Run::Running {
+            self.drain_later(index);
+        }
+        let has_wait = self.cx.config.idle_timeout.is_some();
+        if has_wait || !self.cx.table.slots[index].odd.is_none() || !self.cx.out.is_empty() {
+            self.settle(index);
+        } else {
+            self.cx.current = ConnId::NONE;
+            self.start_timers();
+        }
+        Some(id)
+    }
+
+    /// Shows a new connection to the handler; whether it is wanted. If not, it is reset and its slot is free.
+    pub(super) fn introduce(&mut self, id: ConnId, stream: N::Stream, peer: &Peer) -> bool {
+        let mut made = None;
+        self.guard(|reactor| made = reactor.handler.opened(&mut reactor.cx, peer));
+        let Some((codec, session)) = made else {
+            self.cx.current = ConnId::NONE;
+            self.cx.out.clear();
+            self.start_timers();
+            self.dismiss(peer.addr);
+            self.cx.table.remove(id);
+            self.cx.stats.open = self.cx.table.open;
+            self.cx.stats.turned_away += 1;
+            self.turn_away(stream);
+            return false;
+        };
+        let index = id.slot();
+        if self.links.len() <= index {
+            self.links.resize_with(index + 1, || None);
+        }
+        self.links[index] = Some(Link { stream, codec, session, tail: None });
+        self.cx.table.slots[index].odd.put(Odd::FIRST, self.cx.config.first_frame_timeout.is_some());
+        true
+    }
+
+    /// Counts a connection that was not accepted for its address, whatever the cap.
+    pub(super) fn account(&mut self, addr: Addr) {
+        if self.cx.config.connections_per_address_max.is_some() {
+            self.cx.table.admit(addr, u32::MAX);
+        }
+    }
+
+    /// Takes a connection out of its address's account.
+    pub(super) fn dismiss(&mut self, addr: Addr) {
+        if self.cx.config.connections_per_address_max.is_some() {
+            self.cx.table.dismiss(addr);
+        }
+    }
+
+    /// Opens and closes listeners as callbacks asked for.
+    pub(super) fn grant_listeners(&mut self) {
+        let wishes = std::mem::take(&mut self.cx.wishes.listen);
+        for (id, listen) in wishes {
+            match self.net.listen(&listen, id) {
+                Ok(listener) => self.listeners.push(Listening::new(id, listener, listen.key)),
+                Err(error) => {
+                    self.guard(|reactor| reactor.handler.listen_failed(&mut reactor.cx, id, &error));
+                }
+            }
+        }
+        for id in std::mem::take(&mut self.cx.wishes.unlisten) {
+            if let Some(listening) = self.listeners.iter_mut().find(|listening| listening.id == id) {
+                listening.closing = true;
+                listening.ready = true;
+            }
+        }
+    }
+
+    /// Has every listener closed once its backlog is accepted.
+    pub(super) fn close_listeners(&mut self) {
+        for listening in &mut self.listeners {
+            listening.closing = true;
+            listening.ready = true;
+        }
+    }
+}
+
+/// Makes the close that follows a reset. If that fails the connection is gone already.
+pub(super) fn reset(stream: &impl crate::net::Stream) {
+    if let Err(error) = stream.reset_on_close() {
+        log::debug!("a connection could not be reset: {error}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // C1: from 5 ms, doubling to 1 s, and from 5 ms again in the next episode.
+    #[test]
+    fn c1_pauses_double_within_an_episode_and_begin_anew_after_it() {
+        let (min, max) = (Duration::from_millis(5), Duration::from_secs(1));
+        let mut pause = Pause::default();
+        let mut lengths = Vec::new();
+        for n in 0..10 {
+            assert_eq!(pause.prolong(Instant::START, min, max), n == 0, "one log line per episode");
+            lengths.push(pause.length.as_millis());
+        }
+        assert_eq!(lengths, [5, 10, 20, 40, 80, 160, 320, 640, 1000, 1000]);
+        pause.length = Duration::ZERO;
+        assert!(pause.prolong(Instant::START, min, max));
+        assert_eq!(pause.until(), Some(Instant::START + min));
+    }
+}

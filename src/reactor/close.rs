@@ -1,0 +1,183 @@
+//! How connections end: the list of those that are over, draining, stopping.
+//!
+//! It knows the order of an end: socket, `closed`, slot. Why a connection ends was decided before.
+
+use std::io;
+use std::mem;
+
+use super::accept::reset;
+use super::{Reactor, Run};
+use crate::conn::state::State;
+use crate::context::Stop;
+use crate::error::{Close, CloseReason};
+use crate::handler::Handler;
+use crate::id::ConnId;
+use crate::net::Network;
+use crate::table::slot::Odd;
+
+/// How many connections are closed in one turn at most: the rest follow in the next, after I/O.
+const CLOSES_PER_TURN: usize = 1024;
+
+impl<H: Handler, N: Network> Reactor<H, N> {
+    /// Closes what is on the list, oldest first, up to `budget`. What callbacks put on it waits for the next turn.
+    fn close_some(&mut self, budget: usize) {
+        let count = self.cx.table.closing.len().min(budget);
+        for at in 0..count {
+            self.close_one(self.cx.table.closing[at]);
+        }
+        self.cx.table.closing.drain(..count);
+    }
+
+    /// Closes what is on the list, within the budget of a turn.
+    pub(super) fn close_due(&mut self) {
+        if !self.cx.table.closing.is_empty() {
+            self.close_some(CLOSES_PER_TURN);
+        }
+    }
+
+    fn close_one(&mut self, id: ConnId) {
+        let index = id.slot();
+        // Turned away while it was being opened: gone already.
+        if self.cx.table.get(id).is_none() {
+            return;
+        }
+        let reason = self.cx.table.take_reason(index);
+        let Some(mut link) = self.links.get_mut(index).and_then(Option::take) else {
+            return self.attempt_over(id, &reason);
+        };
+        self.put_by(link.tail.take());
+        let slot = &self.cx.table.slots[index];
+        // What is still queued will never be sent: the peer must not take the end for an orderly one.
+        if slot.odd.any(Odd::RESET) || !slot.queue.is_none() {
+            reset(&link.stream);
+        }
+        // The descriptor is free before anyone is told.
+        drop(link.stream);
+        self.cx.stats.calls.close += 1;
+        self.cx.stats.count_close(&reason);
+        log::trace!("connection {id}: {reason}");
+        self.cx.begin(id);
+        let session = link.session;
+        self.guard(|reactor| reactor.handler.closed(&mut reactor.cx, session, &reason));
+        self.cx.current = ConnId::NONE;
+        self.cx.out.clear();
+        self.start_timers();
+        self.dismiss(self.cx.table.slots[index].peer);
+        self.cx.table.remove(id);
+        self.cx.stats.open = self.cx.table.open;
+        self.accept_pause.cut_short();
+    }
+
+    /// Carries out a stop that was asked for, and ends a drain that is over.
+    pub(super) fn stop_if_due(&mut self) {
+        if let Some(stop) = self.cx.wishes.stop.take() {
+            match (stop, self.run) {
+                (Stop::Now, _) => self.stop_now(),
+                (Stop::Drain, Run::Running) => self.begin_drain(),
+                (Stop::Drain, Run::Draining(_) | Run::Stopped) => {}
+            }
+        }
+        if let Run::Draining(deadline) = self.run {
+            if self.cx.table.open == 0 && self.listeners.is_empty() {
+                self.run = Run::Stopped;
+                self.posts.close();
+            } else if self.cx.now >= deadline {
+                log::warn!("drain: {} connections are reset at the deadline", self.cx.table.open);
+                self.stop_now();
+            }
+        }
+    }
+
+    /// Resets every connection and tells the handler of each.
+    fn stop_now(&mut self) {
+        self.run = Run::Stopped;
+        self.posts.close();
+        self.listeners.clear();
+        self.grant_connects();
+        for index in 0..self.cx.table.slots.len() {
+            if self.cx.table.slots[index].state != State::Closed {
+                self.cx.table.end_with_reset(index, CloseReason::Stopped);
+            }
+        }
+        while !self.cx.table.closing.is_empty() {
+            self.close_some(usize::MAX);
+        }
+    }
+
+    fn begin_drain(&mut self) {
+        self.run = Run::Draining(self.cx.now + self.cx.config.drain_timeout);
+        self.close_listeners();
+        for index in 0..self.cx.table.slots.len() {
+            if self.links.get(index).is_some_and(Option::is_some) {
+                self.drain_later(index);
+            }
+        }
+    }
+
+    /// Has connection `index` closed as soon as nothing is pending for it. What has arrived is still served:
+    /// it is read once more first.
+    pub(super) fn drain_later(&mut self, index: usize) {
+        let slot = &mut self.cx.table.slots[index];
+        slot.odd.set(Odd::DRAIN);
+        if slot.state.delivers() {
+            slot.odd.set(Odd::UNREAD);
+            self.cx.table.ready_later(index);
+        }
+    }
+
+    /// Closes connection `index` if the reactor drains and nothing is pending for it.
+    pub(super) fn close_if_drained(&mut self, index: usize) {
+        let slot = &self.cx.table.slots[index];
+        let busy = Odd::HELD_BACK.or(Odd::PENDING_INPUT).or(Odd::TAIL).or(Odd::QUEUED);
+        if slot.state.delivers() && !slot.odd.any(busy) {
+            self.cx.close(slot.id, Close::Linger);
+        }
+    }
+
+    /// Ends everything because the poll failed for good; `closed` is called for each connection.
+    pub(super) fn fail(&mut self, error: &io::Error) {
+        log::error!("the poll failed, every connection is closed: {error}");
+        self.stop_now();
+    }
+
+    /// Ends the connection that holds most while all together hold too much: reading pauses on it from three
+    /// quarters of the limit on, and at the limit it is closed.
+    pub(super) fn limit_memory(&mut self) {
+        let limit = self.cx.config.memory_bytes_max;
+        let held = self.cx.table.held();
+        let pause_at = limit - limit / 4;
+        if held <= pause_at && !self.cx.over_memory {
+            return;
+        }
+        let links = &self.links;
+        let tail_held = |index: usize| -> usize {
+            let link = links.get(index).and_then(Option::as_ref);
+            link.and_then(|link| link.tail.as_ref()).map_or(0, |tail| tail.capacity())
+        };
+        if held <= limit / 2 {
+            self.cx.over_memory = false;
+            for index in 0..self.cx.table.slots.len() {
+                if self.cx.table.slots[index].odd.any(Odd::OVER_MEMORY) {
+                    self.cx.table.let_go(index, Odd::OVER_MEMORY);
+                }
+            }
+        } else if held > limit {
+            if let Some(index) = self.cx.table.largest(tail_held, Odd::CLOSING) {
+                let bytes = self.cx.table.queues.held(self.cx.table.slots[index].queue) + tail_held(index);
+                self.cx.stats.memory_stops += 1;
+                self.cx.table.end_with_reset(index, CloseReason::MemoryLimit { bytes, limit });
+                self.cx.table.drop_queue(index);
+                if let Some(link) = self.links[index].as_mut() {
+                    let tail = mem::take(&mut link.tail);
+                    self.put_by(tail);
+                }
+            }
+        } else if held > pause_at {
+            if let Some(index) = self.cx.table.largest(tail_held, Odd::CLOSING.or(Odd::OVER_MEMORY)) {
+                self.cx.over_memory = true;
+                self.cx.stats.memory_stops += 1;
+                self.cx.table.slots[index].odd.set(Odd::OVER_MEMORY);
+            }
+        }
+    }
+}

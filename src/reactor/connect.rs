@@ -1,0 +1,138 @@
+//! Connecting: attempts under way, their outcome, and turning them into connections.
+//!
+//! It knows when an attempt has succeeded, failed or taken too long. The outcome is always reported by the
+//! loop, never from within the call that asked for it, also when the system knows it at once.
+
+use std::fmt;
+use std::io::{self, ErrorKind};
+use std::net::SocketAddr;
+
+use super::Reactor;
+use crate::addr::Addr;
+use crate::conn::state::{State, Step};
+use crate::context::ConnectWish;
+use crate::error::CloseReason;
+use crate::handler::{Handler, Origin, Peer};
+use crate::id::ConnId;
+use crate::net::Network;
+use crate::table::slot::Odd;
+
+/// An attempt to connect.
+pub(super) struct Attempt<N: Network> {
+    /// None when it failed at once or was closed before it began: only the report is owed.
+    stream: Option<N::Stream>,
+    peer: Peer,
+}
+
+impl<N: Network> fmt::Debug for Attempt<N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Attempt").field("peer", &self.peer).finish_non_exhaustive()
+    }
+}
+
+/// What is known of an attempt after an event.
+enum Outcome {
+    Connected,
+    Pending,
+    Failed(io::Error),
+}
+
+impl<H: Handler, N: Network> Reactor<H, N> {
+    /// Begins the connects that callbacks asked for.
+    pub(super) fn grant_connects(&mut self) {
+        for wish in std::mem::take(&mut self.cx.wishes.connect) {
+            let ConnectWish { id, addr, key } = wish;
+            let index = id.slot();
+            let peer = Peer::new(Addr::from(addr), Origin::Connected, key);
+            let mut attempt = Attempt { stream: None, peer };
+            // Unless it was closed again before it began.
+            if self.cx.table.slots[index].state == State::Connecting {
+                match self.begin_connect(addr, id) {
+                    Ok(stream) => {
+                        attempt.stream = Some(stream);
+                        self.cx.table.rearm(index, &self.cx.config, self.cx.now);
+                    }
+                    Err(error) => self.cx.table.end(index, CloseReason::Io(error)),
+                }
+            }
+            self.attempts.insert(id, attempt);
+        }
+    }
+
+    fn begin_connect(&mut self, addr: SocketAddr, id: ConnId) -> io::Result<N::Stream> {
+        let stream = self.net.connect(addr)?;
+        self.cx.stats.calls.register += 1;
+        self.net.register(&stream, id)?;
+        Ok(stream)
+    }
+
+    /// An event of a connection that is connecting.
+    pub(super) fn visit_connecting(&mut self, id: ConnId) {
+        let Some(stream) = self.attempts.get(&id).and_then(|attempt| attempt.stream.as_ref()) else { return };
+        match outcome(stream) {
+            Outcome::Pending => {}
+            Outcome::Failed(error) => self.cx.table.end(id.slot(), CloseReason::Io(error)),
+            Outcome::Connected => self.connected(id),
+        }
+    }
+
+    fn connected(&mut self, id: ConnId) {
+        let index = id.slot();
+        let Some(Attempt { stream: Some(stream), peer }) = self.attempts.remove(&id) else { return };
+        self.cx.table.step(index, Step::Connected);
+        let now = self.cx.now;
+        let slot = &mut self.cx.table.slots[index];
+        (slot.opened_at, slot.last_activity, slot.since) = (now, now, now);
+        self.cx.stats.connected += 1;
+        self.account(peer.addr);
+        self.cx.begin(id);
+        if !self.introduce(id, stream, &peer) {
+            return;
+        }
+        let slot = &mut self.cx.table.slots[index];
+        // The event that told of the connect may also have told of data.
+        slot.odd.set(Odd::UNREAD);
+        if slot.odd.take(Odd::FINISH) {
+            self.cx.finish(id);
+        }
+        self.cx.table.ready_later(index);
+        self.settle(index);
+    }
+
+    /// Ends an attempt that is over without a connection.
+    pub(super) fn attempt_over(&mut self, id: ConnId, reason: &CloseReason) {
+        let attempt = self.attempts.remove(&id).expect("a connection without a link is connecting");
+        if attempt.stream.is_some() {
+            self.cx.stats.calls.close += 1;
+        }
+        drop(attempt.stream);
+        let key = attempt.peer.key;
+        self.cx.stats.connects_failed += 1;
+        self.cx.begin(id);
+        self.guard(|reactor| reactor.handler.connect_failed(&mut reactor.cx, key, reason));
+        self.cx.current = ConnId::NONE;
+        self.start_timers();
+        self.cx.table.remove(id);
+        self.cx.stats.open = self.cx.table.open;
+    }
+}
+
+/// Whether a connect has come to something. Readiness alone does not say: it may be spurious, and no error
+/// pending does not mean connected.
+fn outcome<S: crate::net::Stream>(stream: &S) -> Outcome {
+    match stream.take_error() {
+        Ok(None) => {}
+        Ok(Some(error)) | Err(error) => return Outcome::Failed(error),
+    }
+    match stream.peer_addr() {
+        Ok(peer) => match stream.local_addr() {
+            // On loopback, a port of the ephemeral range that nobody listens on can meet itself.
+            Ok(local) if local == peer && local != Addr::Unnamed => {
+                Outcome::Failed(io::Error::new(ErrorKind::ConnectionRefused, "connected to itself"))
+            }
+            Ok(_) | Err(_) => Outcome::Connected,
+        },
+        Err(error) if error.kind() == ErrorKind::NotConnected => Outcome::Pending,
+        Err(error) => Outcome::Failed(error),
+    }
+}

@@ -1,0 +1,462 @@
+//! Input of one connection: from the kernel through the tail and the codec to the handler.
+//!
+//! It knows how received bytes are placed so that frames can be cut without copying, and what is kept when
+//! they can't. It does not know what follows from a frame.
+//!
+//! ```text
+//!  nothing left over       [ received ................ ]            frames are slices of the receive buffer
+//!  little left over        [ tail ][ received ........ ]            the tail is put in front, the same
+//!  little received         tail: [ ........ ][ received ]           it goes behind the tail
+//! ```
+//!
+//! So every byte is moved at most twice, however it drips in. Bytes are never received while whole frames may
+//! still be undecoded.
+
+use std::io::{self, ErrorKind};
+use std::mem;
+
+use crate::codec::{Decoder, Step as Decoded};
+use crate::conn::state::{State, Step};
+use crate::conn::tail::Tail;
+use crate::context::Context;
+use crate::error::{BoxError, Close, CloseReason};
+use crate::handler::{Conn, Handler};
+use crate::net::{Network, Stream as _};
+use crate::reactor::Reactor;
+use crate::table::slot::Odd;
+
+/// Why delivering stopped.
+pub(super) enum Pause {
+    /// The codec wants to see so many bytes.
+    NeedMore(usize),
+    /// The context asks for a closer look: output above the high mark, a pause, a close.
+    Halt,
+    /// The frame budget is used up.
+    Budget,
+    /// The handler closes the connection.
+    Close(Close),
+    /// The input is no frame.
+    Frame(BoxError),
+}
+
+/// What is left of an input after delivering.
+pub(super) struct Fed {
+    pub(super) used: usize,
+    /// How long the input must be before decoding goes on; `None` if it stopped for another reason.
+    pub(super) need: Option<usize>,
+}
+
+/// Cuts `input` into frames and gives them to the handler, at most `budget` of them.
+#[inline]
+pub(super) fn deliver<H: Handler>(
+    handler: &mut H,
+    cx: &mut Context,
+    conn: &mut Conn<'_, H>,
+    input: &[u8],
+    budget: &mut usize,
+) -> (usize, Pause) {
+    let mut used = 0;
+    let mut stuck = false;
+    loop {
+        let rest = &input[used..];
+        match conn.codec.decode(rest) {
+            Ok(Decoded::Frame { frame, used: n }) => {
+                if n > rest.len() || (n == 0 && stuck) {
+                    return (used, Pause::Frame(codec_bug(n, rest.len())));
+                }
+                stuck = n == 0;
+                used += n;
+                *budget -= 1;
+                let lent = Conn { id: conn.id, codec: &mut *conn.codec, session: &mut *conn.session };
+                if let Err(close) = handler.received(cx, lent, frame) {
+                    return (used, Pause::Close(close));
+                }
+                if cx.halt {
+                    return (used, Pause::Halt);
+                }
+                if *budget == 0 {
+                    return (used, Pause::Budget);
+                }
+            }
+            Ok(Decoded::NeedMore { at_least }) => return (used, Pause::NeedMore(at_least)),
+            Err(error) => return (used, Pause::Frame(Box::new(error))),
+        }
+    }
+}
+
+#[cold]
+fn codec_bug(used: usize, given: usize) -> BoxError {
+    if used == 0 {
+        "the codec answered two frames in a row without using input".into()
+    } else {
+        format!("the codec used {used} bytes of {given}").into()
+    }
+}
+
+impl<H: Handler, N: Network> Reactor<H, N> {
+    /// Decodes what is there and receives more, until the kernel has no more, a budget is used up or the
+    /// connection is held back.
+    pub(super) fn read(&mut self, index: usize) {
+        let mut frames = self.cx.config.frames_per_turn;
+        let mut bytes = self.cx.config.bytes_per_turn;
+        loop {
+            let slot = &mut self.cx.table.slots[index];
+            if slot.odd.any(Odd::CLOSING) {
+                return;
+            }
+            if slot.state.drops_input() {
+                return self.drop_input(index);
+            }
+            if slot.state == State::HalfClosed && slot.odd.any(Odd::UNREAD) {
+                return self.probe(index);
+            }
+            if !slot.delivers_now() {
+                return;
+            }
+            if !slot.odd.any(Odd::PENDING_INPUT) {
+                return;
+            }
+            if bytes == 0 || frames == 0 {
+                self.cx.stats.budget_stops += 1;
+                return self.cx.table.ready_later(index);
+            }
+            // What is decodable comes first: nothing is received while whole frames may be waiting.
+            if slot.odd.take(Odd::DECODABLE) {
+                self.feed_tail(index, &mut frames);
+            } else {
+                bytes = bytes.saturating_sub(self.recv_once(index, &mut frames));
+            }
+        }
+    }
+
+    /// Receives once and delivers what came; the number of bytes.
+    fn recv_once(&mut self, index: usize, frames: &mut usize) -> usize {
+        let link = self.links[index].as_mut().expect("a slot in use has its link");
+        let left = link.tail.as_ref().map_or(0, |tail| tail.len());
+        // What is received goes behind room for the tail, so that the tail can be put in front of it, if
+        // that is worth while once it is known how much came.
+        let room = if left <= self.recv_buf.len() / 4 { left } else { 0 };
+        self.cx.stats.calls.recv += 1;
+        let n = match link.stream.recv(&mut self.recv_buf[room..]) {
+            Ok(0) => {
+                self.peer_ended(index);
+                return 0;
+            }
+            Ok(n) => n,
+            Err(error) => {
+                self.recv_stopped(index, error);
+                return 0;
+            }
+        };
+        let slot = &mut self.cx.table.slots[index];
+        slot.received += n as u64;
+        slot.last_activity = self.cx.now;
+        self.cx.stats.received += n as u64;
+        if room + n < self.recv_buf.len() && !slot.odd.any(Odd::READ_AGAIN) {
+            slot.odd.clear(Odd::UNREAD);
+        }
+        if left == 0 {
+            let buf = mem::take(&mut self.recv_buf);
+            let fed = self.feed(index, &buf[..n], frames);
+            self.keep(index, &buf[fed.used..n], &fed);
+            self.recv_buf = buf;
+            return n;
+        }
+        let tail = link.tail.as_mut().expect("something is left over");
+        if room > 0 && n >= left && left + n >= tail.need {
+            // More came than was left: with the tail in front of it, frames are cut in the buffer.
+            self.recv_buf[..left].copy_from_slice(tail.bytes());
+            let tail = link.tail.take();
+            self.put_by(tail);
+            let buf = mem::take(&mut self.recv_buf);
+            let fed = self.feed(index, &buf[..left + n], frames);
+            self.keep(index, &buf[fed.used..left + n], &fed);
+            self.recv_buf = buf;
+        } else {
+            // Little came: it goes behind the tail, so that each byte is moved once however slowly they drip.
+            let before = tail.capacity();
+            tail.append(&self.recv_buf[room..room + n]);
+            self.cx.table.tails_held += tail.capacity();
+            self.cx.table.tails_held -= before;
+            if tail.len() >= tail.need {
+                self.feed_tail(index, frames);
+            }
+        }
+        n
+    }
+
+    fn recv_stopped(&mut self, index: usize, error: io::Error) {
+        match error.kind() {
+            ErrorKind::Interrupted => {}
+            ErrorKind::WouldBlock => {
+                let slot = &mut self.cx.table.slots[index];
+                slot.odd.clear(Odd::UNREAD.or(Odd::READ_AGAIN));
+                if slot.odd.any(Odd::SEND_DEAD) {
+                    // All that came before the failure is delivered.
+                    self.cx.table.step(index, Step::Over);
+                }
+            }
+            _ => self.failed(index, error),
+        }
+    }
+
+    /// The socket failed: a reset, or worse. What came before is delivered by now.
+    pub(super) fn failed(&mut self, index: usize, error: io::Error) {
+        self.cx.table.end(index, CloseReason::from_io(error));
+    }
+
+    /// Delivers `input` from its beginning.
+    fn feed(&mut self, index: usize, input: &[u8], frames: &mut usize) -> Fed {
+        if *frames == 0 {
+            return Fed { used: 0, need: None };
+        }
+        let (used, pause) = self.deliver_to(index, input, frames);
+        self.feed_on(index, input, used, pause, frames)
+    }
+
+    fn deliver_to(&mut self, index: usize, input: &[u8], frames: &mut usize) -> (usize, Pause) {
+        let id = self.cx.table.slots[index].id;
+        let link = self.links[index].as_mut().expect("a slot in use has its link");
+        let mut conn = Conn { id, codec: &mut link.codec, session: &mut link.session };
+        let before = *frames;
+        let delivered = deliver(&mut self.handler, &mut self.cx, &mut conn, input, frames);
+        self.cx.stats.frames += (before - *frames) as u64;
+        delivered
+    }
+
+    /// Goes on delivering `input` behind the first `used` bytes, where `pause` stopped it.
+    pub(super) fn feed_on(
+        &mut self,
+        index: usize,
+        input: &[u8],
+        used: usize,
+        pause: Pause,
+        frames: &mut usize,
+    ) -> Fed {
+        let (mut used, mut pause) = (used, pause);
+        loop {
+            match pause {
+                Pause::NeedMore(at_least) => {
+                    let need = at_least.max(input.len() - used + 1);
+                    return Fed { used, need: Some(need) };
+                }
+                Pause::Halt => {
+                    self.flush_out(index);
+                    if !self.cx.table.slots[index].delivers_now() || *frames == 0 {
+                        return Fed { used, need: None };
+                    }
+                    self.cx.begin(self.cx.current);
+                    let more = self.deliver_to(index, &input[used..], frames);
+                    used += more.0;
+                    pause = more.1;
+                }
+                Pause::Budget => return Fed { used, need: None },
+                Pause::Close(close) => {
+                    self.cx.close(self.cx.current, close);
+                    return Fed { used, need: None };
+                }
+                Pause::Frame(error) => {
+                    self.cx.begin_close(index, Step::CloseLinger, CloseReason::Frame(error));
+                    return Fed { used, need: None };
+                }
+            }
+        }
+    }
+
+    /// Delivers what is in the tail.
+    fn feed_tail(&mut self, index: usize, frames: &mut usize) {
+        let link = self.links[index].as_mut().expect("a slot in use has its link");
+        let Some(mut tail) = link.tail.take() else {
+            // A codec that was just switched may owe a frame that needs no bytes.
+            let fed = self.feed(index, &[], frames);
+            return self.keep(index, &[], &fed);
+        };
+        let held = tail.capacity();
+        let fed = self.feed(index, tail.bytes(), frames);
+        tail.consume(fed.used);
+        if self.has_left_over(index, tail.len(), &fed) {
+            tail.need = fed.need.unwrap_or(0);
+            let link = self.links[index].as_mut().expect("a slot in use has its link");
+            link.tail = Some(tail);
+        } else {
+            self.cx.table.tails_held -= held;
+            self.spare_tails.put(tail);
+        }
+    }
+
+    /// Keeps what is left of an input for later.
+    pub(super) fn keep(&mut self, index: usize, rest: &[u8], fed: &Fed) {
+        if !self.has_left_over(index, rest.len(), fed) {
+            return;
+        }
+        let mut tail = self.spare_tails.take();
+        tail.append(rest);
+        tail.need = fed.need.unwrap_or(0);
+        self.cx.table.tails_held += tail.capacity();
+        let link = self.links[index].as_mut().expect("a slot in use has its link");
+        debug_assert!(link.tail.is_none(), "the old tail was put in front of the input");
+        link.tail = Some(tail);
+    }
+
+    /// Notes that `rest` bytes of input are left over and why, and says whether to keep them.
+    fn has_left_over(&mut self, index: usize, rest: usize, fed: &Fed) -> bool {
+        let slot = &mut self.cx.table.slots[index];
+        if !slot.delivers() {
+            slot.odd.clear(Odd::TAIL.or(Odd::DECODABLE));
+            return false;
+        }
+        if fed.used > 0 {
+            slot.odd.clear(Odd::FIRST);
+        }
+        // The first of these bytes came just now, unless they are what was left over before and more.
+        if fed.used > 0 || !slot.odd.any(Odd::TAIL) {
+            slot.since = self.cx.now;
+        }
+        slot.odd.put(Odd::TAIL, rest > 0);
+        slot.odd.put(Odd::DECODABLE, fed.need.is_none());
+        let limit = self.cx.config.recv_bytes_max;
+        if let Some(bytes) = fed.need.filter(|&bytes| rest > 0 && bytes > limit) {
+            slot.odd.clear(Odd::TAIL);
+            self.cx.begin_close(index, Step::CloseLinger, CloseReason::RecvLimit { bytes, limit });
+            return false;
+        }
+        rest > 0
+    }
+
+    /// The peer's end was read: the codec says what the bytes left over are, then the handler is told.
+    pub(super) fn peer_ended(&mut self, index: usize) {
+        let slot = &mut self.cx.table.slots[index];
+        slot.odd.clear(Odd::UNREAD.or(Odd::READ_AGAIN).or(Odd::TAIL));
+        slot.odd.set(Odd::ENDED);
+        if slot.odd.any(Odd::SEND_DEAD) {
+            self.cx.table.step(index, Step::Over);
+            return;
+        }
+        let link = self.links[index].as_mut().expect("a slot in use has its link");
+        let tail = link.tail.take();
+        let rest = tail.as_ref().map_or(&[][..], |tail| tail.bytes());
+        match link.codec.end(rest) {
+            Ok(Some(frame)) => {
+                self.cx.stats.frames += 1;
+                let id = self.cx.current;
+                let conn = Conn { id, codec: &mut link.codec, session: &mut link.session };
+                if let Err(close) = self.handler.received(&mut self.cx, conn, frame) {
+                    self.cx.close(id, close);
+                }
+            }
+            Ok(None) if rest.is_empty() => {}
+            Ok(None) => {
+                let bytes = rest.len();
+                self.cx.begin_close(index, Step::CloseFlush, CloseReason::Truncated { bytes });
+            }
+            Err(error) => {
+                self.cx.begin_close(index, Step::CloseFlush, CloseReason::Frame(Box::new(error)));
+            }
+        }
+        self.put_by(tail);
+        self.half_close(index);
+    }
+
+    /// Moves on after the peer's end.
+    fn half_close(&mut self, index: usize) {
+        let slot = &self.cx.table.slots[index];
+        let (id, was) = (slot.id, slot.state);
+        if slot.odd.any(Odd::CLOSING) {
+            return;
+        }
+        if matches!(was, State::Finishing | State::Finished) {
+            self.cx.table.decide(index, CloseReason::Ended);
+        }
+        if self.cx.table.step(index, Step::PeerEnded) != State::HalfClosed {
+            return;
+        }
+        if !self.cx.config.half_close {
+            return self.cx.close(id, Close::Flush);
+        }
+        self.call(index, H::half_closed);
+    }
+
+    /// Reads an urgent byte before the data around it: a receive past its place would discard it.
+    pub(super) fn take_urgent(&mut self, index: usize) {
+        if !self.cx.table.slots[index].delivers_now() {
+            return;
+        }
+        self.cx.stats.calls.recv_urgent += 1;
+        let link = self.links[index].as_mut().expect("a slot in use has its link");
+        // Announced and not arrived, or none: both harmless, and another event follows in the first case.
+        if let Ok(byte) = link.stream.recv_urgent() {
+            self.call(index, |handler, cx, conn| handler.urgent(cx, conn, byte));
+        }
+    }
+
+    /// Looks whether a connection whose end was read has been reset since.
+    fn probe(&mut self, index: usize) {
+        self.cx.table.slots[index].odd.clear(Odd::UNREAD.or(Odd::READ_AGAIN));
+        self.cx.stats.calls.recv += 1;
+        let link = self.links[index].as_mut().expect("a slot in use has its link");
+        let mut byte = [0];
+        match link.stream.recv(&mut byte) {
+            Ok(_) => {}
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
+            Err(error) => self.failed(index, error),
+        }
+    }
+
+    /// Reads and drops what a peer still sends to a connection that is closing, up to the limit.
+    pub(super) fn drop_input(&mut self, index: usize) {
+        self.discard_tail(index);
+        loop {
+            let slot = &mut self.cx.table.slots[index];
+            if !slot.odd.any(Odd::UNREAD) {
+                return;
+            }
+            let left = slot.drop_until.saturating_sub(slot.received);
+            if left == 0 {
+                slot.odd.clear(Odd::UNREAD);
+                if slot.state == State::Lingering {
+                    self.cx.table.step(index, Step::Over);
+                }
+                return;
+            }
+            let room = usize::try_from(left).unwrap_or(usize::MAX).min(self.recv_buf.len());
+            self.cx.stats.calls.recv += 1;
+            let link = self.links[index].as_mut().expect("a slot in use has its link");
+            match link.stream.recv(&mut self.recv_buf[..room]) {
+                Ok(0) => {
+                    slot.odd.clear(Odd::UNREAD);
+                    slot.odd.set(Odd::ENDED);
+                    self.cx.table.step(index, Step::PeerEnded);
+                    return;
+                }
+                Ok(n) => {
+                    slot.received += n as u64;
+                    self.cx.stats.received += n as u64;
+                    if n < room && !slot.odd.any(Odd::READ_AGAIN) {
+                        slot.odd.clear(Odd::UNREAD);
+                    }
+                }
+                Err(error) => {
+                    self.recv_stopped(index, error);
+                    if self.cx.table.slots[index].odd.any(Odd::CLOSING) {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    fn discard_tail(&mut self, index: usize) {
+        self.cx.table.slots[index].odd.clear(Odd::TAIL.or(Odd::DECODABLE));
+        let link = self.links[index].as_mut().expect("a slot in use has its link");
+        let tail = link.tail.take();
+        self.put_by(tail);
+    }
+
+    /// Puts a tail by that no connection holds any more.
+    pub(in crate::reactor) fn put_by(&mut self, tail: Option<Box<Tail>>) {
+        if let Some(tail) = tail {
+            self.cx.table.tails_held -= tail.capacity();
+            self.spare_tails.put(tail);
+        }
+    }
+}

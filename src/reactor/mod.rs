@@ -1,0 +1,349 @@
+//! The loop: a handler, its connections, and the network between them.
+//!
+//! It owns the sockets and knows the order of a turn; it does not know bytes on the wire (codecs do) nor what
+//! is queued for whom (the table does). Two arrays share one index: the table's slots, and the [`Link`]s here
+//! with what is generic, so that a handler can reach every queue while one session is lent to it.
+//!
+//! ```text
+//!            ┌──────────────── Reactor ─────────────────┐
+//!  network ──┤ listeners     links[i]      Context      ├── handler
+//!  (poll)    │               stream        slots[i]     │   opened, received,
+//!            │               codec, tail   queues       │   …, closed
+//!            │               session       timers       │
+//!            └──────────────────────────────────────────┘
+//! ```
+
+mod accept;
+mod close;
+mod connect;
+mod driver;
+mod handle;
+mod turn;
+
+pub use handle::{Handle, PostError};
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::addr::Addr;
+use crate::config::{Config, IntoListen};
+use crate::conn::tail::{SpareTails, Tail};
+use crate::context::{ConnInfo, Context};
+use crate::error::CloseReason;
+use crate::handler::{Handler, Origin, Peer};
+use crate::id::{ConnId, ListenerId};
+use crate::instant::Instant;
+use crate::net::os::{Os, OsStream};
+use crate::net::{Listener as _, Network};
+use crate::stats::Stats;
+use accept::Listening;
+use handle::{Post, Posts};
+
+/// What belongs to a connection besides its slot: all that is generic.
+struct Link<H: Handler, N: Network> {
+    stream: N::Stream,
+    codec: H::Codec,
+    session: H::Session,
+    tail: Option<Box<Tail>>,
+}
+
+/// A single-threaded event loop that serves the connections of one [`Handler`].
+///
+/// ```no_run
+/// use switchboard::{Config, Reactor, codec::Lines, each};
+///
+/// fn main() -> std::io::Result<()> {
+///     let shout = each(Lines::new, |cx, line| {
+///         cx.send(&line.to_ascii_uppercase());
+///         cx.send(b"\n");
+///         Ok(())
+///     });
+///     let mut reactor = Reactor::new(shout, Config::default())?;
+///     let listener = reactor.listen("127.0.0.1:0")?;
+///     println!("listening on {}", reactor.local_addr(listener)?);
+///     reactor.run()
+/// }
+/// ```
+///
+/// Dropping it closes every socket without further callbacks. It must not be used across `fork`.
+pub struct Reactor<H: Handler, N: Network = Os> {
+    handler: H,
+    cx: Context,
+    links: Vec<Option<Link<H, N>>>,
+    recv_buf: Vec<u8>,
+    spare_tails: SpareTails,
+    listeners: Vec<Listening<N>>,
+    accept_pause: accept::Pause,
+    /// Connects under way.
+    attempts: BTreeMap<ConnId, connect::Attempt<N>>,
+    /// Slots whose wait is due, while they are looked at.
+    due: Vec<u32>,
+    posts: Arc<Posts<H>>,
+    /// Closures taken from there, while they are run.
+    taken: VecDeque<Post<H>>,
+    /// When the callbacks being measured began, on the coarse clock.
+    visit_began: Instant,
+    run: Run,
+    events: Option<N::Events>,
+    net: N,
+}
+
+/// Whether the loop runs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Run {
+    Running,
+    /// Until nothing is open any more, or this time.
+    Draining(Instant),
+    Stopped,
+}
+
+impl<H: Handler> Reactor<H> {
+    /// Makes a reactor on the operating system's network.
+    ///
+    /// Fails when `config` contradicts itself ([`io::ErrorKind::InvalidInput`], saying what is wrong) or when
+    /// the process has no descriptor left; it takes two.
+    pub fn new(handler: H, config: Config) -> io::Result<Reactor<H>> {
+        Reactor::with_network(handler, config, Os::new()?)
+    }
+
+    /// Takes over a connected TCP stream that someone else opened (`std`'s, `socket2`'s, …). It is made non-blocking; `key` is what
+    /// `Peer::key` says. `Handler::opened` is called before this returns.
+    ///
+    /// `Ok(None)` if the handler turned it away.
+    pub fn adopt(&mut self, stream: impl Into<OwnedFd>, key: u64) -> io::Result<Option<ConnId>> {
+        self.adopt_stream(OsStream::adopt(stream.into())?, key)
+    }
+
+    /// Takes over a listening socket that someone else opened (systemd, a parent process). It is made non-blocking.
+    pub fn adopt_listener(&mut self, listener: impl Into<OwnedFd>, key: u64) -> io::Result<ListenerId> {
+        self.check_running()?;
+        let id = self.cx.wishes.next_listener();
+        let listener = self.net.adopt_listener(listener.into(), id)?;
+        self.listeners.push(Listening::new(id, listener, key));
+        Ok(id)
+    }
+}
+
+impl<H: Handler, N: Network> Reactor<H, N> {
+    /// Makes a reactor on any network of this crate.
+    pub fn with_network(handler: H, config: Config, mut net: N) -> io::Result<Reactor<H, N>> {
+        config.validate().map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
+        let connections_max = config.connections_max.unwrap_or_else(|| {
+            let descriptors = net.descriptors_max().unwrap_or(usize::MAX);
+            descriptors.saturating_sub((descriptors / 16).max(8)).max(1)
+        });
+        let events = net.events(config.events_per_poll);
+        let posts = Arc::new(Posts::new(net.waker()?, config.posts_max));
+        let recv_buf = vec![0; config.recv_buffer_bytes];
+        let mut cx = Context::new(config, net.now());
+        cx.connections_max = connections_max;
+        Ok(Reactor {
+            handler,
+            cx,
+            links: Vec::new(),
+            recv_buf,
+            spare_tails: SpareTails::default(),
+            listeners: Vec::new(),
+            accept_pause: accept::Pause::default(),
+            attempts: BTreeMap::new(),
+            due: Vec::new(),
+            posts,
+            taken: VecDeque::new(),
+            visit_began: Instant::START,
+            run: Run::Running,
+            events: Some(events),
+            net,
+        })
+    }
+
+    /// Listens on an address, or as a [`Listen`](crate::Listen) with options says. From now on the kernel takes connections;
+    /// they are served by [`run`](Reactor::run) or [`turn`](Reactor::turn).
+    pub fn listen(&mut self, listen: impl IntoListen) -> io::Result<ListenerId> {
+        self.check_running()?;
+        let listen = listen.into_listen()?;
+        let id = self.cx.wishes.next_listener();
+        let listener = self.net.listen(&listen, id)?;
+        self.listeners.push(Listening::new(id, listener, listen.key));
+        Ok(id)
+    }
+
+    /// The address a listener is bound to: says which port 0 became.
+    pub fn local_addr(&self, listener: ListenerId) -> io::Result<Addr> {
+        match self.listeners.iter().find(|listening| listening.id == listener) {
+            Some(listening) => listening.listener.local_addr(),
+            None => Err(io::Error::new(io::ErrorKind::NotFound, "the listener is closed")),
+        }
+    }
+
+    /// Runs until [`Context::stop`], or until nothing is left that could ever happen: no listener, no
+    /// connection, no timer and no [`Handle`].
+    ///
+    /// Fails only when the poll itself does; every connection is closed then. A panic of a callback leaves it
+    /// too, with every socket closed, unless `Config::isolate_panics` is set.
+    pub fn run(&mut self) -> io::Result<()> {
+        self.check_running()?;
+        while self.run != Run::Stopped && !self.is_finished() {
+            self.turn(None)?;
+        }
+        Ok(())
+    }
+
+    /// One turn: waits for events, at most for `timeout` (`None`: as long as it takes), and deals with all of
+    /// them. For programs that have a loop of their own; `true` as long as there is a reason to go on.
+    pub fn turn(&mut self, timeout: Option<Duration>) -> io::Result<bool> {
+        self.check_running()?;
+        let mut whole = Whole { reactor: self, done: false };
+        let result = whole.reactor.one_turn(timeout);
+        whole.done = result.is_ok();
+        drop(whole);
+        result?;
+        Ok(self.run != Run::Stopped && !self.is_finished())
+    }
+
+    /// Runs `f` with the handler and the context, as a callback that belongs to no connection.
+    pub fn with<T>(&mut self, f: impl FnOnce(&mut H, &mut Context) -> T) -> T {
+        let result = f(&mut self.handler, &mut self.cx);
+        self.start_timers();
+        result
+    }
+
+    /// The handler.
+    pub fn handler(&self) -> &H {
+        &self.handler
+    }
+
+    /// Gives the handler back; every socket closes without further callbacks.
+    pub fn into_handler(self) -> H {
+        self.posts.close();
+        self.handler
+    }
+
+    /// All connections, those still draining or lingering included, in no particular order. Allocates nothing.
+    pub fn connections(&self) -> impl Iterator<Item = ConnInfo> + '_ {
+        self.cx.connections()
+    }
+
+    /// Counters since the reactor was made.
+    pub fn stats(&self) -> &Stats {
+        self.cx.stats()
+    }
+
+    /// A handle that other threads can post closures through, and stop the reactor.
+    pub fn handle(&self) -> Handle<H> {
+        Handle::new(Arc::clone(&self.posts))
+    }
+
+    fn check_running(&self) -> io::Result<()> {
+        if self.run == Run::Stopped { Err(io::Error::other("the reactor has stopped")) } else { Ok(()) }
+    }
+
+    /// Whether nothing could ever happen any more.
+    fn is_finished(&self) -> bool {
+        self.cx.table.open == 0
+            && self.listeners.is_empty()
+            && !self.cx.wishes.any()
+            && self.cx.table.timers.len() == 0
+            && Arc::strong_count(&self.posts) == 1
+            && !self.posts.is_pending()
+    }
+
+    /// Runs a part of a turn that calls the handler. With `isolate_panics`, a panic ends the connection being
+    /// served, and only that.
+    #[inline]
+    fn guard(&mut self, part: impl FnOnce(&mut Self)) {
+        if self.cx.config.isolate_panics {
+            self.guard_closely(part);
+        } else {
+            part(self);
+        }
+    }
+
+    #[cold]
+    fn guard_closely(&mut self, part: impl FnOnce(&mut Self)) {
+        let Err(payload) = catch_unwind(AssertUnwindSafe(|| part(self))) else { return };
+        let message = payload.downcast_ref::<&str>().copied();
+        let message = message.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+        let id = self.cx.current;
+        log::error!("connection {id}: a callback panicked: {}", message.unwrap_or("with no message"));
+        self.cx.stats.panics += 1;
+        // What the unwinding took along: the buffer lent to the codec, the output of the broken batch.
+        self.recv_buf.resize(self.cx.config.recv_buffer_bytes, 0);
+        self.cx.out.clear();
+        self.cx.current = ConnId::NONE;
+        self.start_timers();
+        if self.cx.table.get(id).is_some() {
+            self.cx.table.end_with_reset(id.slot(), CloseReason::Panicked);
+        }
+    }
+
+    /// Closes every socket without callbacks.
+    fn abandon(&mut self) {
+        self.run = Run::Stopped;
+        self.posts.close();
+        self.links.clear();
+        self.attempts.clear();
+        self.listeners.clear();
+    }
+
+    /// Takes over a stream as if it had been accepted.
+    fn adopt_stream(&mut self, stream: N::Stream, key: u64) -> io::Result<Option<ConnId>> {
+        use crate::net::Stream as _;
+        self.check_running()?;
+        if self.cx.table.open >= self.cx.connections_max {
+            return Err(io::Error::other(format!(
+                "connection beyond the limit of {}",
+                self.cx.connections_max
+            )));
+        }
+        let addr = stream.peer_addr()?;
+        self.account(addr);
+        self.cx.now = self.net.now();
+        self.cx.stats.adopted += 1;
+        Ok(self.open(stream, &Peer::new(addr, Origin::Adopted, key)))
+    }
+}
+
+/// Sees to it that a turn which does not come to its end leaves no socket open.
+struct Whole<'r, H: Handler, N: Network> {
+    reactor: &'r mut Reactor<H, N>,
+    done: bool,
+}
+
+impl<H: Handler, N: Network> Drop for Whole<'_, H, N> {
+    fn drop(&mut self) {
+        if !self.done {
+            self.reactor.abandon();
+        }
+    }
+}
+
+impl<H: Handler, N: Network> fmt::Debug for Reactor<H, N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reactor")
+            .field("run", &self.run)
+            .field("open", &self.cx.table.open)
+            .field("listeners", &self.listeners.len())
+            .field("net", &self.net)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Serves `addr` with `handler` until it stops, with the default configuration: the one-line start.
+///
+/// ```no_run
+/// use switchboard::{codec::Raw, each, serve};
+///
+/// fn main() -> std::io::Result<()> {
+///     serve("127.0.0.1:7000", each(Raw::new, |cx, bytes| { cx.send(bytes); Ok(()) }))
+/// }
+/// ```
+pub fn serve<H: Handler>(addr: impl IntoListen, handler: H) -> io::Result<()> {
+    let mut reactor = Reactor::new(handler, Config::default())?;
+    reactor.listen(addr)?;
+    reactor.run()
+}

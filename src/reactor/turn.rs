@@ -1,0 +1,256 @@
+//! One turn of the loop: what happens in which order, and for how long it may wait.
+//!
+//! It knows the order; what each part does is said elsewhere. Nothing here waits but the poll.
+//!
+//! ```text
+//!  poll ▶ events: plain visits, odd visits, listeners noted ▶ accept ▶ ready queue of earlier turns
+//!       ▶ posted closures ▶ user timers ▶ waits that ran out ▶ flush ▶ stop, listeners ▶ closes ▶ flush
+//! ```
+//!
+//! Input comes before time, so that data and a time-out in one turn are data. Each part has a budget or works
+//! off only what was there when it began; what is left makes the next poll return at once.
+
+use std::collections::VecDeque;
+use std::io;
+use std::mem;
+use std::time::Duration;
+
+use super::handle::Post;
+use super::{Reactor, Run};
+use crate::conn::state::Step;
+use crate::error::{CloseReason, Wait};
+use crate::handler::Handler;
+use crate::id::ConnId;
+use crate::instant::Instant;
+use crate::net::{Event, Network, Token};
+use crate::readiness::Readiness;
+use crate::table::slot::Odd;
+
+impl<H: Handler, N: Network> Reactor<H, N> {
+    pub(super) fn one_turn(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        let timeout = self.poll_timeout(timeout);
+        let mut events = self.events.take().expect("a turn that did not end stops the reactor");
+        self.cx.stats.calls.poll += 1;
+        if let Err(error) = self.net.poll(&mut events, timeout) {
+            self.fail(&error);
+            return Err(error);
+        }
+        self.cx.now = self.net.now();
+        self.visit_began = self.cx.now;
+        self.cx.stats.turns += 1;
+
+        let backlog = self.cx.table.ready.len();
+        for event in N::iter(&events) {
+            self.dispatch(event);
+        }
+        self.events = Some(events);
+        if self.can_accept() || self.accept_pause.until().is_some() || self.run != Run::Running {
+            self.accept_all();
+        }
+        self.serve_ready(backlog);
+        if self.posts.is_pending() {
+            self.run_posts();
+        }
+        self.run_timers();
+        self.run_waits();
+        self.flush_others();
+        if self.cx.wishes.any() || self.run != Run::Running {
+            self.grant_listeners();
+            self.grant_connects();
+            self.stop_if_due();
+        }
+        self.close_due();
+        // What `closed` callbacks sent to others need not wait for another poll.
+        self.flush_others();
+        if self.cx.table.held() > self.cx.config.memory_bytes_max / 2 || self.cx.over_memory {
+            self.limit_memory();
+        }
+        Ok(())
+    }
+
+    /// How long the poll may wait: not at all while anything is pending, else until the next deadline.
+    fn poll_timeout(&mut self, timeout: Option<Duration>) -> Option<Duration> {
+        let table = &mut self.cx.table;
+        let pending = !table.ready.is_empty()
+            || !table.flush.is_empty()
+            || !table.closing.is_empty()
+            || table.timers.has_due()
+            || self.cx.wishes.any()
+            || self.posts.is_pending();
+        if pending || self.can_accept() {
+            return Some(Duration::ZERO);
+        }
+        let drain = if let Run::Draining(deadline) = self.run { Some(deadline) } else { None };
+        let table = &mut self.cx.table;
+        let deadlines =
+            [table.waits.next_wakeup(), table.timers.next_wakeup(), self.accept_pause.until(), drain];
+        let Some(next) = deadlines.into_iter().flatten().min() else { return timeout };
+        if next == Instant::NEVER {
+            return timeout;
+        }
+        let until = next.since(self.net.now());
+        Some(timeout.map_or(until, |timeout| timeout.min(until)))
+    }
+
+    #[inline]
+    fn dispatch(&mut self, event: Event) {
+        let Event { token, readiness } = event;
+        let Some(id) = token.as_conn() else { return self.dispatch_other(token) };
+        let Some(slot) = self.cx.table.get(id) else {
+            self.cx.stats.stale_events += 1;
+            return;
+        };
+        // Writable rides on every event of a connection that is registered for everything.
+        let plain = readiness.without(Readiness::WRITABLE);
+        if slot.odd.is_none() && plain == Readiness::READABLE {
+            self.guard(|reactor| reactor.serve_plain(id));
+        } else if !slot.odd.is_none() || !plain.is_empty() {
+            self.guard(|reactor| reactor.visit(id, readiness));
+        } else {
+            return;
+        }
+        self.watch(id);
+    }
+
+    #[cold]
+    fn dispatch_other(&mut self, token: Token) {
+        if token == Token::WAKER {
+            // The closures are taken below; the waker itself carries nothing.
+        } else if let Some(listener) = token.as_listener() {
+            self.listener_ready(listener);
+        } else {
+            self.cx.stats.stale_events += 1;
+        }
+    }
+
+    /// Serves the first `count` of the ready queue. Those that are not finished go to its back.
+    fn serve_ready(&mut self, count: usize) {
+        for _ in 0..count {
+            let Some(id) = self.cx.table.ready.pop_front() else { return };
+            let Some(slot) = self.cx.table.get_mut(id) else { continue };
+            slot.odd.clear(Odd::ON_READY);
+            if !slot.odd.any(Odd::CLOSING) {
+                self.guard(|reactor| reactor.visit_ready(id));
+                self.watch(id);
+            }
+        }
+    }
+
+    fn run_posts(&mut self) {
+        let mut taken: VecDeque<Post<H>> = mem::take(&mut self.taken);
+        let stop = self.posts.take(self.cx.config.posts_per_turn, &mut taken);
+        while let Some(post) = taken.pop_front() {
+            self.cx.stats.posts_run += 1;
+            self.guard(|reactor| post(&mut reactor.handler, &mut reactor.cx));
+            self.start_timers();
+            self.watch(ConnId::NONE);
+        }
+        self.taken = taken;
+        if let Some(stop) = stop {
+            self.cx.stop(stop);
+        }
+    }
+
+    fn run_timers(&mut self) {
+        let timers = &mut self.cx.table.timers;
+        if timers.len() == 0 {
+            return;
+        }
+        timers.collect(self.cx.now);
+        for _ in 0..self.cx.config.timers_per_turn {
+            let Some(due) = self.cx.table.timers.pop() else { return };
+            self.cx.stats.timers_fired += 1;
+            if due.owner == ConnId::NONE {
+                self.guard(|reactor| reactor.handler.alarm(&mut reactor.cx, due.key));
+                self.start_timers();
+            } else {
+                self.guard(|reactor| reactor.fire(due.owner, due.key));
+            }
+            self.watch(due.owner);
+        }
+    }
+
+    fn fire(&mut self, owner: ConnId, key: u64) {
+        // A closing connection has sent its last word.
+        let Some(slot) = self.cx.table.get(owner).filter(|slot| !slot.state.is_closing()) else { return };
+        let index = slot.id.slot();
+        self.cx.begin(owner);
+        self.call(index, |handler, cx, conn| handler.timer(cx, conn, key));
+        self.settle(index);
+    }
+
+    /// Ends connections whose wait is over, and re-links those that were active since theirs began.
+    fn run_waits(&mut self) {
+        let mut due = mem::take(&mut self.due);
+        self.cx.table.waits.expire(self.cx.now, &mut due);
+        for &node in &due {
+            self.guard(|reactor| reactor.wait_due(node as usize));
+        }
+        due.clear();
+        self.due = due;
+    }
+
+    fn wait_due(&mut self, index: usize) {
+        let slot = &self.cx.table.slots[index];
+        let (id, retry) = (slot.id, slot.odd.any(Odd::RETRY_SEND));
+        let Some((deadline, wait)) = self.cx.table.next_wait(index, &self.cx.config) else { return };
+        if deadline <= self.cx.now {
+            match wait {
+                // The reason was decided when the close began.
+                Wait::Linger => {
+                    self.cx.table.step(index, Step::Over);
+                }
+                Wait::Write => self.cx.table.end_with_reset(index, CloseReason::TimedOut(wait)),
+                Wait::Connect | Wait::FirstFrame | Wait::Idle | Wait::Frame => {
+                    self.cx.table.end(index, CloseReason::TimedOut(wait));
+                }
+            }
+        } else if retry {
+            self.cx.table.slots[index].odd.clear(Odd::RETRY_SEND);
+            self.cx.begin(id);
+            self.settle(index);
+        } else {
+            self.cx.table.rearm(index, &self.cx.config, self.cx.now);
+        }
+    }
+
+    /// Sends what callbacks queued for connections other than their own. What is queued meanwhile waits for
+    /// the next turn.
+    fn flush_others(&mut self) {
+        let count = self.cx.table.flush.len();
+        for at in 0..count {
+            let id = self.cx.table.flush[at];
+            let Some(slot) = self.cx.table.get_mut(id) else { continue };
+            slot.odd.clear(Odd::ON_FLUSH);
+            if !slot.odd.any(Odd::CLOSING) {
+                self.guard(|reactor| {
+                    reactor.cx.begin(id);
+                    reactor.settle(id.slot());
+                });
+            }
+        }
+        self.cx.table.flush.drain(..count);
+    }
+
+    /// Notices callbacks that took too long: measured from the end of the visit before.
+    #[inline]
+    fn watch(&mut self, id: ConnId) {
+        if let Some(limit) = self.cx.config.slow_callback {
+            let now = self.net.coarse_now();
+            let took = now.since(self.visit_began);
+            if took > self.cx.stats.slowest_callback || took >= limit {
+                self.watch_closely(id, took, limit);
+            }
+            self.visit_began = self.visit_began.max(now);
+        }
+    }
+
+    #[cold]
+    fn watch_closely(&mut self, id: ConnId, took: Duration, limit: Duration) {
+        self.cx.stats.slowest_callback = took.max(self.cx.stats.slowest_callback);
+        if took >= limit {
+            self.cx.stats.slow_callbacks += 1;
+            log::warn!("connection {id}: callbacks took {took:?} in a row, everyone else waited");
+        }
+    }
+}

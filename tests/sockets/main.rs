@@ -1,0 +1,9 @@
+//! The reactor on real sockets, with blocking peers of the standard library.
+//!
+//! One module per group of `docs/failure-modes.md`; a test that holds one of its entries begins with the id.
+//! Nothing here sleeps: a test waits for an event, for at most [`server::PATIENCE`].
+
+#![cfg(target_os = "linux")]
+
+mod basics;
+mod server;
