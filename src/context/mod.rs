@@ -26,6 +26,7 @@ use std::time::Duration;
 use crate::addr::Addr;
 use crate::config::{Config, Listen};
 use crate::conn::state::State;
+use crate::error::{BoxError, Close};
 use crate::id::{ConnId, ListenerId, TimerId};
 use crate::instant::Instant;
 use crate::stats::Stats;
@@ -101,6 +102,8 @@ pub struct Context {
     /// Timers set in this callback, whose time counts from its end.
     pub(crate) fresh: Vec<(TimerId, Duration)>,
     pub(crate) wishes: Wishes,
+    /// What ended the batch of frames being delivered, if it was not its end.
+    pub(crate) fault: Option<Fault>,
     /// Whether reading is paused somewhere because all connections together hold too much.
     pub(crate) over_memory: bool,
     /// The most connections, once the network was asked for its limit.
@@ -115,6 +118,15 @@ pub(crate) struct Wishes {
     pub(crate) connect: Vec<ConnectWish>,
     pub(crate) stop: Option<Stop>,
     pub(crate) listeners: u32,
+}
+
+/// Why a connection is to be closed after a batch of frames.
+#[derive(Debug)]
+pub(crate) enum Fault {
+    /// The handler says so.
+    Close(Close),
+    /// The input is no frame.
+    Frame(BoxError),
 }
 
 /// A connect to begin.
@@ -163,6 +175,7 @@ impl Context {
             halt: false,
             fresh: Vec::new(),
             wishes: Wishes::default(),
+            fault: None,
             over_memory: false,
             connections_max: usize::MAX,
         }

@@ -32,10 +32,12 @@ pub struct Out<'c> {
 }
 
 impl<'c> Out<'c> {
+    #[inline]
     pub(super) fn new(cx: &'c mut Context, target: ConnId) -> Out<'c> {
         Out { cx, target }
     }
 
+    #[inline]
     fn append(&mut self, bytes: &[u8]) -> Sent {
         self.cx.send_to(self.target, bytes)
     }

@@ -95,10 +95,12 @@ impl Context {
     ///
     /// Never blocks and never calls the system. Answers [`Sent::Closed`] for an id whose connection is gone.
     /// One send at the end of the turn carries everything that was queued for it by then.
+    #[inline]
     pub fn send_to(&mut self, target: ConnId, bytes: &[u8]) -> Sent {
-        if target == self.current {
-            return self.send(bytes);
-        }
+        if target == self.current { self.send(bytes) } else { self.send_to_other(target, bytes) }
+    }
+
+    fn send_to_other(&mut self, target: ConnId, bytes: &[u8]) -> Sent {
         match self.reserve(target, bytes.len()) {
             Ok((index, sent)) => {
                 self.table.queue_copy(index, bytes, self.now);
@@ -179,12 +181,14 @@ impl Context {
     }
 
     /// A writer that appends to the output of the connection being served.
+    #[inline]
     pub fn out(&mut self) -> Out<'_> {
         let target = self.current;
         Out::new(self, target)
     }
 
     /// A writer that appends to the output of any connection.
+    #[inline]
     pub fn out_to(&mut self, target: ConnId) -> Out<'_> {
         Out::new(self, target)
     }

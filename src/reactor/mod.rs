@@ -88,6 +88,8 @@ pub struct Reactor<H: Handler, N: Network = Os> {
     taken: VecDeque<Post<H>>,
     /// When the callbacks being measured began, on the coarse clock.
     visit_began: Instant,
+    /// From how many nanoseconds on what callbacks took is worth a closer look: a record, or the limit.
+    watch_from: u64,
     run: Run,
     events: Option<N::Events>,
     net: N,
@@ -155,6 +157,7 @@ impl<H: Handler, N: Network> Reactor<H, N> {
             posts,
             taken: VecDeque::new(),
             visit_began: Instant::START,
+            watch_from: 1,
             run: Run::Running,
             events: Some(events),
             net,

@@ -18,14 +18,15 @@ use std::mem;
 use crate::codec::{Decoder, Step as Decoded};
 use crate::conn::state::{State, Step};
 use crate::conn::tail::Tail;
-use crate::context::Context;
+use crate::context::{Context, Fault};
 use crate::error::{BoxError, Close, CloseReason};
 use crate::handler::{Conn, Handler};
 use crate::net::{Network, Stream as _};
 use crate::reactor::Reactor;
 use crate::table::slot::Odd;
 
-/// Why delivering stopped.
+/// Why delivering stopped. Nothing in it needs dropping: the straight way ends with it.
+#[derive(Clone, Copy)]
 pub(super) enum Pause {
     /// The codec wants to see so many bytes.
     NeedMore(usize),
@@ -33,10 +34,8 @@ pub(super) enum Pause {
     Halt,
     /// The frame budget is used up.
     Budget,
-    /// The handler closes the connection.
-    Close(Close),
-    /// The input is no frame.
-    Frame(BoxError),
+    /// The connection is to be closed, as `Context::fault` says.
+    Fault,
 }
 
 /// What is left of an input after delivering.
@@ -62,14 +61,14 @@ pub(super) fn deliver<H: Handler>(
         match conn.codec.decode(rest) {
             Ok(Decoded::Frame { frame, used: n }) => {
                 if n > rest.len() || (n == 0 && stuck) {
-                    return (used, Pause::Frame(codec_bug(n, rest.len())));
+                    return fault(cx, used, Fault::Frame(codec_bug(n, rest.len())));
                 }
                 stuck = n == 0;
                 used += n;
                 *budget -= 1;
                 let lent = Conn { id: conn.id, codec: &mut *conn.codec, session: &mut *conn.session };
                 if let Err(close) = handler.received(cx, lent, frame) {
-                    return (used, Pause::Close(close));
+                    return fault(cx, used, Fault::Close(close));
                 }
                 if cx.halt {
                     return (used, Pause::Halt);
@@ -79,9 +78,15 @@ pub(super) fn deliver<H: Handler>(
                 }
             }
             Ok(Decoded::NeedMore { at_least }) => return (used, Pause::NeedMore(at_least)),
-            Err(error) => return (used, Pause::Frame(Box::new(error))),
+            Err(error) => return fault(cx, used, Fault::Frame(Box::new(error))),
         }
     }
+}
+
+#[cold]
+fn fault(cx: &mut Context, used: usize, fault: Fault) -> (usize, Pause) {
+    cx.fault = Some(fault);
+    (used, Pause::Fault)
 }
 
 #[cold]
@@ -251,12 +256,14 @@ impl<H: Handler, N: Network> Reactor<H, N> {
                     pause = more.1;
                 }
                 Pause::Budget => return Fed { used, need: None },
-                Pause::Close(close) => {
-                    self.cx.close(self.cx.current, close);
-                    return Fed { used, need: None };
-                }
-                Pause::Frame(error) => {
-                    self.cx.begin_close(index, Step::CloseLinger, CloseReason::Frame(error));
+                Pause::Fault => {
+                    match self.cx.fault.take() {
+                        Some(Fault::Close(close)) => self.cx.close(self.cx.current, close),
+                        Some(Fault::Frame(error)) => {
+                            self.cx.begin_close(index, Step::CloseLinger, CloseReason::Frame(error));
+                        }
+                        None => {}
+                    }
                     return Fed { used, need: None };
                 }
             }
