@@ -35,7 +35,7 @@ struct Scenario {
     run: fn(SocketAddr, usize) -> io::Result<()>,
 }
 
-const SCENARIOS: [Scenario; 7] = [
+const SCENARIOS: [Scenario; 8] = [
     Scenario {
         name: "raw echo, 64 bytes, 64 connections",
         server: Server::Raw,
@@ -43,6 +43,16 @@ const SCENARIOS: [Scenario; 7] = [
         what: "request",
         run: |addr, rounds| {
             let mut streams = Exchange::connect(addr, 64)?;
+            Exchange::new(vec![b'x'; 64]).ping_pong(&mut streams, rounds)
+        },
+    },
+    Scenario {
+        name: "raw echo, 64 bytes, 1 connection",
+        server: Server::Raw,
+        per_round: 1,
+        what: "request",
+        run: |addr, rounds| {
+            let mut streams = Exchange::connect(addr, 1)?;
             Exchange::new(vec![b'x'; 64]).ping_pong(&mut streams, rounds)
         },
     },
