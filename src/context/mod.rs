@@ -53,8 +53,10 @@ pub enum TimerError {
         /// That limit.
         limit: usize,
     },
-    /// The connection is gone.
+    /// The connection is gone, or closing: nothing is called for it any more.
     Closed,
+    /// The connection is not open yet: set it in `Handler::opened`.
+    NotOpen,
 }
 
 impl fmt::Display for TimerError {
@@ -62,6 +64,7 @@ impl fmt::Display for TimerError {
         match self {
             TimerError::Full { limit } => write!(f, "timer beyond the limit of {limit} (timers_max)"),
             TimerError::Closed => f.write_str("timer for a connection that is gone"),
+            TimerError::NotOpen => f.write_str("timer for a connection that is not open yet"),
         }
     }
 }
@@ -246,10 +249,12 @@ impl Context {
 
     /// Sets a timer of a connection: `Handler::timer` is called with `key` once `after` has passed, counted
     /// from the end of this callback. Never early; late by less than a millisecond plus the turn under way.
-    /// Zero runs in the next turn, `Duration::MAX` never. It is cancelled when the connection closes.
+    /// Zero runs in the next turn, `Duration::MAX` never. It does not fire once the connection closes, and is
+    /// cancelled when that is over.
     pub fn set_timer(&mut self, target: ConnId, after: Duration, key: u64) -> Result<TimerId, TimerError> {
         match self.table.get(target) {
-            Some(slot) if !slot.odd.any(Odd::CLOSING) => self.add_timer(target, after, key),
+            Some(slot) if slot.state == State::Connecting => Err(TimerError::NotOpen),
+            Some(slot) if !slot.state.is_closing() => self.add_timer(target, after, key),
             Some(_) | None => Err(TimerError::Closed),
         }
     }
