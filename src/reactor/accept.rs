@@ -265,6 +265,7 @@ impl<H: Handler, N: Network> Reactor<H, N> {
                 Ok(listener) => self.listeners.push(Listening::new(id, listener, listen.key)),
                 Err(error) => {
                     self.guard(|reactor| reactor.handler.listen_failed(&mut reactor.cx, id, &error));
+                    self.start_timers();
                 }
             }
         }

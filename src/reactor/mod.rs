@@ -210,6 +210,8 @@ impl<H: Handler, N: Network> Reactor<H, N> {
 
     /// Runs `f` with the handler and the context, as a callback that belongs to no connection.
     pub fn with<T>(&mut self, f: impl FnOnce(&mut H, &mut Context) -> T) -> T {
+        // The last turn may be long ago.
+        self.cx.now = self.net.now();
         let result = f(&mut self.handler, &mut self.cx);
         self.start_timers();
         result
