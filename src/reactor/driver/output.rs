@@ -54,6 +54,9 @@ impl<H: Handler, N: Network> Reactor<H, N> {
         let slot = &mut self.cx.table.slots[index];
         slot.sent += sent as u64;
         self.cx.stats.sent += sent as u64;
+        if sent > 0 {
+            slot.last_activity = self.cx.now;
+        }
         if sent < self.cx.out.len() {
             if sent > 0 {
                 slot.odd.set(Odd::BLOCKED);
