@@ -259,11 +259,12 @@ impl Table {
         }
     }
 
-    /// Lifts one of the reasons that hold a connection back, and has it visited if it has input pending.
+    /// Lifts one of the reasons that hold a connection back, and has it visited if it has input pending, or
+    /// a partial frame whose time goes on.
     pub(crate) fn let_go(&mut self, index: usize, held_back: Odd) {
         let slot = &mut self.slots[index];
         slot.odd.clear(held_back);
-        if slot.odd.any(Odd::PENDING_INPUT) && !slot.odd.any(Odd::HELD_BACK) {
+        if slot.odd.any(Odd::PENDING_INPUT.or(Odd::TAIL)) && !slot.odd.any(Odd::HELD_BACK) {
             self.ready_later(index);
         }
     }
@@ -295,8 +296,8 @@ impl Table {
             if let Some(timeout) = config.first_frame_timeout.filter(|_| slot.odd.any(Odd::FIRST)) {
                 at(slot.opened_at + timeout, Wait::FirstFrame);
             }
-            // A frame that is whole waits for the program, not for the peer.
-            let partial = slot.odd.any(Odd::TAIL) && !slot.odd.any(Odd::DECODABLE);
+            // A frame that is whole, or whose rest is not read, waits for the program and not for the peer.
+            let partial = slot.odd.any(Odd::TAIL) && !slot.odd.any(Odd::DECODABLE.or(Odd::HELD_BACK));
             if let Some(timeout) = config.frame_timeout.filter(|_| partial) {
                 at(slot.since + timeout, Wait::Frame);
             }
