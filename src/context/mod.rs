@@ -207,7 +207,8 @@ impl Context {
         self.current
     }
 
-    /// When this turn began: the time after the poll. It does not advance during a callback.
+    /// When this turn began: the time after the poll, or after the last callback that was slower than
+    /// `Config::slow_callback`. It does not advance during a callback.
     #[inline]
     pub fn now(&self) -> Instant {
         self.now

@@ -191,27 +191,37 @@ impl<H: Handler, N: Network> Reactor<H, N> {
     }
 
     fn wait_due(&mut self, index: usize) {
-        let slot = &self.cx.table.slots[index];
-        let (id, retry) = (slot.id, slot.odd.any(Odd::RETRY_SEND));
-        let Some((deadline, wait)) = self.cx.table.next_wait(index, &self.cx.config) else { return };
-        if deadline <= self.cx.now {
-            match wait {
-                // The reason was decided when the close began.
-                Wait::Linger => {
-                    self.cx.table.step(index, Step::Over);
-                }
-                Wait::Write => self.cx.table.end_with_reset(index, CloseReason::TimedOut(wait)),
-                Wait::Connect | Wait::FirstFrame | Wait::Idle | Wait::Frame => {
-                    self.cx.table.end(index, CloseReason::TimedOut(wait));
-                }
-            }
+        let slot = &mut self.cx.table.slots[index];
+        let (id, retry) = (slot.id, slot.odd.take(Odd::RETRY_SEND));
+        let wait = self.wait_over(index);
+        if wait.is_some_and(|wait| wait != Wait::Linger) {
+            // The loop may have stood still, and a poll takes only so many events: before a peer is held to
+            // have been silent, the kernel is asked.
+            self.visit(id, Readiness::READABLE.or(Readiness::WRITABLE));
+            self.watch(id);
         } else if retry {
-            self.cx.table.slots[index].odd.clear(Odd::RETRY_SEND);
             self.cx.begin(id);
             self.settle(index);
-        } else {
-            self.cx.table.rearm(index, &self.cx.config, self.cx.now);
         }
+        match self.wait_over(index) {
+            // The reason was decided when the close began.
+            Some(Wait::Linger) => {
+                self.cx.table.step(index, Step::Over);
+            }
+            Some(wait @ Wait::Write) => self.cx.table.end_with_reset(index, CloseReason::TimedOut(wait)),
+            Some(wait @ (Wait::Connect | Wait::FirstFrame | Wait::Idle | Wait::Frame)) => {
+                self.cx.table.end(index, CloseReason::TimedOut(wait));
+            }
+            // A send that failed again has its own deadline.
+            None if self.cx.table.slots[index].odd.any(Odd::RETRY_SEND) => {}
+            None => self.cx.table.rearm(index, &self.cx.config, self.cx.now),
+        }
+    }
+
+    /// The earliest wait of connection `index`, if it is over.
+    fn wait_over(&self, index: usize) -> Option<Wait> {
+        let (deadline, wait) = self.cx.table.next_wait(index, &self.cx.config)?;
+        if deadline <= self.cx.now { Some(wait) } else { None }
     }
 
     /// Sends what callbacks queued for connections other than their own. What is queued meanwhile waits for
@@ -252,6 +262,8 @@ impl<H: Handler, N: Network> Reactor<H, N> {
         let notable = limit.min(self.cx.stats.slowest_callback).as_nanos();
         self.watch_from = u64::try_from(notable).unwrap_or(u64::MAX).max(1);
         if took >= limit {
+            // What it took is not held against those served after it in this turn.
+            self.cx.now = self.net.now();
             self.cx.stats.slow_callbacks += 1;
             log::warn!("connection {id}: callbacks took {took:?} in a row, everyone else waited");
         }
