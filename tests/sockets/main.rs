@@ -8,3 +8,4 @@
 mod basics;
 mod server;
 mod timers;
+mod waits;

@@ -10,6 +10,12 @@ use switchboard::{Config, Handle, Handler, Listen, Reactor, Stats, Stop};
 /// How long a test waits for anything: an answer that takes longer is one that never comes.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
+/// Lets time pass in which nothing happens: for tests of what must not happen, or only after that time.
+pub(crate) fn let_pass(time: Duration) {
+    let (_never, nothing) = mpsc::channel::<()>();
+    assert_eq!(nothing.recv_timeout(time), Err(mpsc::RecvTimeoutError::Timeout));
+}
+
 /// A reactor that runs until it is stopped.
 #[derive(Debug)]
 pub(crate) struct Server<H: Handler> {
@@ -18,6 +24,17 @@ pub(crate) struct Server<H: Handler> {
     /// The way to it.
     pub(crate) handle: Handle<H>,
     thread: JoinHandle<Outcome>,
+}
+
+/// A loop that stands still.
+#[derive(Debug)]
+pub(crate) struct StandStill(mpsc::Sender<()>);
+
+impl StandStill {
+    /// Lets it go on.
+    pub(crate) fn end(self) {
+        self.0.send(()).expect("the loop waits for this");
+    }
 }
 
 /// What is left of a reactor.
@@ -74,6 +91,20 @@ impl<H: Handler + 'static> Server<H> {
             .post(move |handler, cx| answer.send(f(handler, cx)).expect("the test waits for this"))
             .expect("the reactor takes a closure");
         result.recv_timeout(PATIENCE).expect("the loop runs the closure")
+    }
+
+    /// Lets the loop stand still, as if its process were stopped, until the result's `end` is called.
+    pub(crate) fn stand_still(&self) -> StandStill {
+        let (entered, enter) = mpsc::channel();
+        let (leave, left) = mpsc::channel();
+        self.handle
+            .post(move |_, _| {
+                entered.send(()).expect("the test waits for this");
+                left.recv_timeout(PATIENCE).expect("the test ends this");
+            })
+            .expect("the reactor takes a closure");
+        enter.recv_timeout(PATIENCE).expect("the loop runs the closure");
+        StandStill(leave)
     }
 
     /// Waits until `condition` holds on the loop, looking again each time something may have changed.
