@@ -99,6 +99,18 @@ pub trait Network: sealed::Sealed + fmt::Debug {
     /// Registers a stream for everything, under its connection's id.
     fn register(&mut self, stream: &Self::Stream, id: ConnId) -> io::Result<()>;
 
+    /// Takes a stream out of the poll before it is closed, because someone else may hold a copy of it. The
+    /// close of a socket's only holder needs no such help, which is what this does by default: nothing.
+    fn deregister(&mut self, stream: &Self::Stream) -> io::Result<()> {
+        let _ = stream;
+        Ok(())
+    }
+
+    /// Closes a listener, out of the poll also if someone else holds a copy of it.
+    fn unlisten(&mut self, listener: Self::Listener) {
+        drop(listener);
+    }
+
     /// What wakes this network's poll. One for its lifetime.
     fn waker(&mut self) -> io::Result<Arc<dyn Wake>>;
 

@@ -111,7 +111,8 @@ impl<H: Handler, N: Network> Reactor<H, N> {
                 self.accept_from(at);
             }
             if self.listeners[at].closing && !self.listeners[at].ready {
-                self.listeners.swap_remove(at);
+                let closed = self.listeners.swap_remove(at);
+                self.net.unlisten(closed.listener);
             } else {
                 at += 1;
             }

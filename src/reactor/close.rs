@@ -51,6 +51,11 @@ impl<H: Handler, N: Network> Reactor<H, N> {
         if slot.odd.any(Odd::RESET) || !slot.queue.is_none() {
             reset(&link.stream);
         }
+        if !self.adopted.is_empty() && self.adopted.remove(&id) {
+            if let Err(error) = self.net.deregister(&link.stream) {
+                log::debug!("connection {id} could not be taken out of the poll: {error}");
+            }
+        }
         // The descriptor is free before anyone is told.
         drop(link.stream);
         self.cx.stats.calls.close += 1;

@@ -22,7 +22,7 @@ mod turn;
 
 pub use handle::{Handle, PostError};
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -81,6 +81,8 @@ pub struct Reactor<H: Handler, N: Network = Os> {
     accept_pause: accept::Pause,
     /// Connects under way.
     attempts: BTreeMap<ConnId, connect::Attempt<N>>,
+    /// Connections whose descriptor may have a copy elsewhere: the poll must be told before they close.
+    adopted: BTreeSet<ConnId>,
     /// Slots whose wait is due, while they are looked at.
     due: Vec<u32>,
     posts: Arc<Posts<H>>,
@@ -153,6 +155,7 @@ impl<H: Handler, N: Network> Reactor<H, N> {
             listeners: Vec::new(),
             accept_pause: accept::Pause::default(),
             attempts: BTreeMap::new(),
+            adopted: BTreeSet::new(),
             due: Vec::new(),
             posts,
             taken: VecDeque::new(),
@@ -309,7 +312,9 @@ impl<H: Handler, N: Network> Reactor<H, N> {
         self.account(addr);
         self.cx.now = self.net.now();
         self.cx.stats.adopted += 1;
-        Ok(self.open(stream, &Peer::new(addr, Origin::Adopted, key)))
+        let id = self.open(stream, &Peer::new(addr, Origin::Adopted, key));
+        self.adopted.extend(id);
+        Ok(id)
     }
 }
 

@@ -127,6 +127,16 @@ impl Network for Os {
         self.register_fd(stream, Token::conn(id), ALL_AND_PRIORITY)
     }
 
+    fn deregister(&mut self, stream: &OsStream) -> io::Result<()> {
+        self.poll.registry().deregister(&mut SourceFd(&stream.as_raw_fd()))
+    }
+
+    fn unlisten(&mut self, listener: OsListener) {
+        if let Err(error) = self.poll.registry().deregister(&mut SourceFd(&listener.as_raw_fd())) {
+            log::debug!("a listener could not be taken out of the poll: {error}");
+        }
+    }
+
     fn waker(&mut self) -> io::Result<Arc<dyn Wake>> {
         let token = usize::try_from(Token::WAKER.0).unwrap_or(usize::MAX);
         Ok(Arc::new(OsWaker(mio::Waker::new(self.poll.registry(), mio::Token(token))?)))
