@@ -123,7 +123,8 @@ impl<H: Handler> Reactor<H> {
         self.adopt_stream(OsStream::adopt(stream.into())?, key)
     }
 
-    /// Takes over a listening socket that someone else opened (systemd, a parent process). It is made non-blocking.
+    /// Takes over a listening TCP socket that someone else opened (systemd, a parent process). It is made
+    /// non-blocking. Anything else is refused with [`io::ErrorKind::InvalidInput`].
     pub fn adopt_listener(&mut self, listener: impl Into<OwnedFd>, key: u64) -> io::Result<ListenerId> {
         self.check_running()?;
         let id = self.cx.wishes.next_listener();

@@ -136,8 +136,13 @@ impl OsListener {
         Ok(OsListener(mio::net::TcpListener::from_std(socket.into())))
     }
 
-    /// Takes over a listener that someone else opened.
+    /// Takes over a listener that someone else opened. What is no listening TCP socket is refused here: as a
+    /// listener, every accept of it would fail.
     pub(crate) fn adopt(listener: OwnedFd) -> io::Result<OsListener> {
+        if SockRef::from(&listener).local_addr()?.as_socket().is_none() || !listens(&listener)? {
+            let message = "the descriptor is no listening TCP socket";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+        }
         rustix::io::ioctl_fionbio(&listener, true)?;
         Ok(OsListener(mio::net::TcpListener::from_std(listener.into())))
     }
@@ -162,6 +167,17 @@ impl Listener for OsListener {
     fn local_addr(&self) -> io::Result<Addr> {
         self.0.local_addr().map(Addr::from)
     }
+}
+
+#[cfg(not(target_vendor = "apple"))]
+fn listens(socket: &OwnedFd) -> io::Result<bool> {
+    Ok(rustix::net::sockopt::socket_acceptconn(socket)?)
+}
+
+/// Apple's systems do not say.
+#[cfg(target_vendor = "apple")]
+fn listens(_: &OwnedFd) -> io::Result<bool> {
+    Ok(true)
 }
 
 fn name(addr: &socket2::SockAddr) -> Addr {
