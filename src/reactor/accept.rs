@@ -27,12 +27,19 @@ pub(super) struct Listening<N: Network> {
     ready: bool,
     /// To be closed once nothing is waiting.
     closing: bool,
+    /// While its own socket is in trouble, which is nothing to the other listeners.
+    pause: Pause,
 }
 
 impl<N: Network> Listening<N> {
     pub(super) fn new(id: ListenerId, listener: N::Listener, key: u64) -> Listening<N> {
         // An adopted listener may have connections waiting that arrived before it was registered.
-        Listening { id, listener, key, ready: true, closing: false }
+        Listening { id, listener, key, ready: true, closing: false, pause: Pause::default() }
+    }
+
+    /// Whether accepting from it would get on.
+    fn can_accept(&self) -> bool {
+        self.ready && self.pause.until.is_none()
     }
 }
 
@@ -46,31 +53,46 @@ impl<N: Network> fmt::Debug for Listening<N> {
 }
 
 /// When accepting goes on after the system had no descriptor or no memory left.
+///
+/// A reactor at the edge of its descriptors takes one connection in after each close and is out of them again.
+/// That is one long episode and not many: it is over once nobody was waiting and the last pause is some time ago.
 #[derive(Debug, Default)]
 pub(super) struct Pause {
     /// Until then, while paused.
     until: Option<Instant>,
-    /// How long the last pause was; zero outside of an episode.
+    /// How long the last pause was to be; zero outside of an episode.
     length: Duration,
+    /// When the last pause began.
+    since: Instant,
 }
 
 impl Pause {
-    /// When to try again, while paused.
-    pub(super) fn until(&self) -> Option<Instant> {
-        self.until
-    }
-
     /// Ends the wait but not the episode: a descriptor became free.
     pub(super) fn cut_short(&mut self) {
         self.until = None;
+    }
+
+    /// Ends the wait if its time has come.
+    fn end_if_due(&mut self, now: Instant) {
+        if self.until.is_some_and(|until| now >= until) {
+            self.until = None;
+        }
     }
 
     /// Begins an episode or prolongs it, each time for twice as long; whether this is its beginning.
     fn prolong(&mut self, now: Instant, min: Duration, max: Duration) -> bool {
         let first = self.length.is_zero();
         self.length = (self.length * 2).clamp(min, max);
+        self.since = now;
         self.until = Some(now + self.length);
         first
+    }
+
+    /// Accepting works and nobody is waiting: the episode is over, unless it was only just paused.
+    fn relax(&mut self, now: Instant, max: Duration) {
+        if !self.length.is_zero() && now.since(self.since) >= max {
+            self.length = Duration::ZERO;
+        }
     }
 }
 
@@ -96,18 +118,27 @@ impl<H: Handler, N: Network> Reactor<H, N> {
     /// Whether accepting would get on at once.
     pub(super) fn can_accept(&self) -> bool {
         self.accept_pause.until.is_none()
-            && self.listeners.iter().any(|listening| listening.ready)
+            && self.listeners.iter().any(Listening::can_accept)
             && (self.cx.config.on_cap == OnCap::Refuse || self.cx.table.open < self.cx.connections_max)
+    }
+
+    /// When to try again, while accepting pauses.
+    pub(super) fn accept_retry(&self) -> Option<Instant> {
+        let own = self.listeners.iter().filter_map(|listening| listening.pause.until).min();
+        [self.accept_pause.until, own].into_iter().flatten().min()
     }
 
     /// Accepts from every listener that has connections waiting, each within the budget.
     pub(super) fn accept_all(&mut self) {
-        if self.accept_pause.until.is_some_and(|until| self.cx.now >= until) {
-            self.accept_pause.until = None;
+        self.accept_pause.end_if_due(self.cx.now);
+        // Each begins in turn: at the cap, what becomes free would always go to the first one's clients.
+        if self.listeners.len() > 1 {
+            self.listeners.rotate_left(1);
         }
         let mut at = 0;
         while at < self.listeners.len() {
-            if self.listeners[at].ready && self.accept_pause.until.is_none() {
+            self.listeners[at].pause.end_if_due(self.cx.now);
+            if self.listeners[at].can_accept() && self.accept_pause.until.is_none() {
                 self.accept_from(at);
             }
             if self.listeners[at].closing && !self.listeners[at].ready {
@@ -124,6 +155,9 @@ impl<H: Handler, N: Network> Reactor<H, N> {
             match self.accept_one(at) {
                 Accepted::One => {}
                 Accepted::Nothing => {
+                    let (now, max) = (self.cx.now, self.cx.config.accept_retry_max);
+                    self.accept_pause.relax(now, max);
+                    self.listeners[at].pause.relax(now, max);
                     self.listeners[at].ready = false;
                     return;
                 }
@@ -142,7 +176,6 @@ impl<H: Handler, N: Network> Reactor<H, N> {
         let listening = &self.listeners[at];
         match listening.listener.accept() {
             Ok((stream, addr)) => {
-                self.accept_pause.length = Duration::ZERO;
                 let peer = Peer::new(addr, Origin::Accepted(listening.id), listening.key);
                 let max = self.cx.config.connections_per_address_max;
                 if capped || max.is_some_and(|max| !self.cx.table.admit(addr, max)) {
@@ -161,8 +194,12 @@ impl<H: Handler, N: Network> Reactor<H, N> {
                     log::debug!("a connection was gone before it was accepted: {error}");
                     Accepted::One
                 }
-                Trouble::Exhausted | Trouble::Socket => {
+                Trouble::Exhausted => {
                     self.pause_accepting(&error);
+                    Accepted::Later
+                }
+                Trouble::Socket => {
+                    self.pause_listener(at, &error);
                     Accepted::Later
                 }
             },
@@ -179,6 +216,20 @@ impl<H: Handler, N: Network> Reactor<H, N> {
                 self.cx.table.open
             );
         }
+    }
+
+    /// The socket of one listener fails: someone else has shut it down, or worse.
+    fn pause_listener(&mut self, at: usize, error: &io::Error) {
+        let (min, max) = (self.cx.config.accept_retry_min, self.cx.config.accept_retry_max);
+        let listening = &mut self.listeners[at];
+        if listening.pause.prolong(self.cx.now, min, max) {
+            log::error!(
+                "{:?} does not accept and is tried again, at last each {max:?}: {error}",
+                listening.id
+            );
+        }
+        // Nothing to be had from it: it must not hold up its own close.
+        listening.ready &= !listening.closing;
     }
 
     /// Resets a connection that is not wanted.
@@ -309,8 +360,22 @@ mod tests {
             lengths.push(pause.length.as_millis());
         }
         assert_eq!(lengths, [5, 10, 20, 40, 80, 160, 320, 640, 1000, 1000]);
-        pause.length = Duration::ZERO;
+        pause.relax(Instant::START + max, max);
         assert!(pause.prolong(Instant::START, min, max));
-        assert_eq!(pause.until(), Some(Instant::START + min));
+        assert_eq!(pause.until, Some(Instant::START + min));
+    }
+
+    // C1, N5: out of descriptors after each connection for an hour is one episode with one log line.
+    #[test]
+    fn c1_a_reactor_at_the_edge_of_its_descriptors_is_in_one_episode() {
+        let (min, max) = (Duration::from_millis(5), Duration::from_secs(1));
+        let mut pause = Pause::default();
+        let mut now = Instant::START;
+        for n in 0..3600 * 4 {
+            assert_eq!(pause.prolong(now, min, max), n == 0);
+            pause.cut_short();
+            now = now + Duration::from_millis(250);
+            pause.relax(now, max);
+        }
     }
 }

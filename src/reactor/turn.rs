@@ -44,7 +44,7 @@ impl<H: Handler, N: Network> Reactor<H, N> {
             self.dispatch(event);
         }
         self.events = Some(events);
-        if self.can_accept() || self.accept_pause.until().is_some() || self.run != Run::Running {
+        if self.can_accept() || self.accept_retry().is_some() || self.run != Run::Running {
             self.accept_all();
         }
         self.serve_ready(backlog);
@@ -81,9 +81,9 @@ impl<H: Handler, N: Network> Reactor<H, N> {
             return Some(Duration::ZERO);
         }
         let drain = if let Run::Draining(deadline) = self.run { Some(deadline) } else { None };
+        let retry = self.accept_retry();
         let table = &mut self.cx.table;
-        let deadlines =
-            [table.waits.next_wakeup(), table.timers.next_wakeup(), self.accept_pause.until(), drain];
+        let deadlines = [table.waits.next_wakeup(), table.timers.next_wakeup(), retry, drain];
         let Some(next) = deadlines.into_iter().flatten().min() else { return timeout };
         if next == Instant::NEVER {
             return timeout;
