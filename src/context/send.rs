@@ -79,7 +79,6 @@ impl Context {
             Ok((index, sent)) => {
                 debug_assert_eq!(index, self.current.slot());
                 self.out.extend_from_slice(bytes);
-                self.halt |= sent == Sent::OverHigh;
                 sent
             }
             Err(refusal) => refusal,
@@ -211,8 +210,13 @@ impl Context {
             self.end_slow(index);
             return Err(Sent::Full);
         }
-        let sent = if queued > self.config.queued_bytes_high { Sent::OverHigh } else { Sent::Accepted };
-        Ok((index, sent))
+        if queued <= self.config.queued_bytes_high {
+            return Ok((index, Sent::Accepted));
+        }
+        self.table.slots[index].odd.set(Odd::OWES_WRITABLE);
+        // Its batch stops until the kernel has taken some of it, whichever way it was sent.
+        self.halt |= target == self.current;
+        Ok((index, Sent::OverHigh))
     }
 
     /// Ends a connection whose peer does not take its output.

@@ -58,6 +58,9 @@ impl Odd {
     pub(crate) const RETRY_SEND: Odd = Odd(1 << 18);
     /// Our side is to end as soon as the connect succeeds and the queue is flushed.
     pub(crate) const FINISH: Odd = Odd(1 << 19);
+    /// A send answered `OverHigh`: `writable` is owed once the queue is at its low mark, also when the kernel
+    /// takes everything at once and reading never paused.
+    pub(crate) const OWES_WRITABLE: Odd = Odd(1 << 20);
 
     /// Any of these keeps input from being received and decoded.
     pub(crate) const HELD_BACK: Odd = Odd::PAUSED.or(Odd::OVER_HIGH).or(Odd::OVER_MEMORY);

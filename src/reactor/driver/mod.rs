@@ -181,9 +181,9 @@ impl<H: Handler, N: Network> Reactor<H, N> {
     fn complete(&mut self, index: usize) {
         let low = self.cx.config.queued_bytes_low;
         let slot = &self.cx.table.slots[index];
-        if slot.odd.any(Odd::OVER_HIGH) && self.cx.table.queues.queued(slot.queue) <= low {
+        if slot.odd.any(Odd::OWES_WRITABLE) && self.cx.table.queues.queued(slot.queue) <= low {
             let accepts = slot.accepts_output();
-            self.cx.table.let_go(index, Odd::OVER_HIGH);
+            self.cx.table.let_go(index, Odd::OVER_HIGH.or(Odd::OWES_WRITABLE));
             if accepts {
                 let id = self.cx.table.slots[index].id;
                 self.cx.begin(id);
