@@ -201,6 +201,13 @@ impl Context {
         self.halt = false;
     }
 
+    /// Ends serving a connection: from now on nothing is sent to the one being served, because there is none.
+    #[inline]
+    pub(crate) fn leave(&mut self) {
+        self.current = ConnId::NONE;
+        self.out_room = 0;
+    }
+
     /// The connection whose callback is running; outside of one, [`ConnId::NONE`].
     #[inline]
     pub fn id(&self) -> ConnId {

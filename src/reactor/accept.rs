@@ -265,7 +265,7 @@ impl<H: Handler, N: Network> Reactor<H, N> {
         if has_wait || !self.cx.table.slots[index].odd.is_none() || !self.cx.out.is_empty() {
             self.settle(index);
         } else {
-            self.cx.current = ConnId::NONE;
+            self.cx.leave();
             self.start_timers();
         }
         Some(id)
@@ -276,7 +276,7 @@ impl<H: Handler, N: Network> Reactor<H, N> {
         let mut made = None;
         self.guard(|reactor| made = reactor.handler.opened(&mut reactor.cx, peer));
         let Some((codec, session)) = made else {
-            self.cx.current = ConnId::NONE;
+            self.cx.leave();
             self.cx.out.clear();
             self.start_timers();
             self.dismiss(peer.addr);

@@ -64,7 +64,7 @@ impl<H: Handler, N: Network> Reactor<H, N> {
         self.cx.begin(id);
         let session = link.session;
         self.guard(|reactor| reactor.handler.closed(&mut reactor.cx, session, &reason));
-        self.cx.current = ConnId::NONE;
+        self.cx.leave();
         self.cx.out.clear();
         self.start_timers();
         self.dismiss(self.cx.table.slots[index].peer);

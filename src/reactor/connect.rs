@@ -110,7 +110,7 @@ impl<H: Handler, N: Network> Reactor<H, N> {
         self.cx.stats.connects_failed += 1;
         self.cx.begin(id);
         self.guard(|reactor| reactor.handler.connect_failed(&mut reactor.cx, key, reason));
-        self.cx.current = ConnId::NONE;
+        self.cx.leave();
         self.start_timers();
         self.cx.table.remove(id);
         self.cx.stats.open = self.cx.table.open;

@@ -283,7 +283,7 @@ impl<H: Handler, N: Network> Reactor<H, N> {
         // What the unwinding took along: the buffer lent to the codec, the output of the broken batch.
         self.recv_buf.resize(self.cx.config.recv_buffer_bytes, 0);
         self.cx.out.clear();
-        self.cx.current = ConnId::NONE;
+        self.cx.leave();
         self.start_timers();
         if self.cx.table.get(id).is_some() {
             self.cx.table.end_with_reset(id.slot(), CloseReason::Panicked);

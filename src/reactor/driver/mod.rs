@@ -69,7 +69,7 @@ impl<H: Handler, N: Network> Reactor<H, N> {
                 result => return self.sent_oddly(id, result),
             }
         }
-        self.cx.current = ConnId::NONE;
+        self.cx.leave();
     }
 
     /// The plain receive did not bring bytes: the end, an error, or nothing.
@@ -173,7 +173,7 @@ impl<H: Handler, N: Network> Reactor<H, N> {
         if !self.cx.table.slots[index].odd.any(Odd::RETRY_SEND) {
             self.cx.table.rearm(index, &self.cx.config, self.cx.now);
         }
-        self.cx.current = ConnId::NONE;
+        self.cx.leave();
         self.start_timers();
     }
 
