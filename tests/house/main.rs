@@ -3,6 +3,7 @@
 //! The rules are the tables below. A rule that has to give way does so in [`EXCEPTIONS`], with a reason.
 //! The rules are tested too, on sources that break them, beside the code that checks them.
 
+mod catalogue;
 mod lex;
 mod names;
 mod rules;
