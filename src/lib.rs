@@ -1,4 +1,122 @@
-//! A single-threaded event-loop reactor.
+//! A single-threaded event-loop reactor: you write a protocol, it owns the sockets.
+//!
+//! A program is one value that implements [`Handler`]. The [`Reactor`] calls it when a connection opened, a frame
+//! arrived, a timer is due or a connection closed; what the handler answers is queued, limited, sent and flushed
+//! by the reactor. There is one thread, so the handler is `&mut self`: no lock, no `Rc<RefCell>`, no `async`.
+//!
+//! ```text
+//!                    ┌──────────────────────── Reactor ─────────────────────────┐
+//!   bytes in         │  stream ─▶ receive buffer ─▶ codec ─▶ frame              │ ──▶ Handler::received
+//!   (one poll)       │  listener ─▶ new connection                              │ ──▶ Handler::opened
+//!                    │  timers, other threads' closures                         │ ──▶ Handler::timer, alarm
+//!                    │                                                          │
+//!   bytes out        │  stream ◀─ send queue ◀───────────────────────── Context │ ◀── cx.send, cx.close, …
+//!                    └──────────────────────────────────────────────────────────┘
+//! ```
+//!
+//! Bytes go one way: a handler never touches a socket, and a socket never calls a handler. Callbacks never nest, a
+//! close takes effect after the callback that asked for it, and [`Handler::closed`] comes exactly once for each
+//! connection. Everything has a limit: see [`Config`].
+//!
+//! # A first program
+//!
+//! It upper-cases lines. Here it serves one peer that is connected already, and stops listening, so that `run`
+//! returns; a server would go on.
+//!
+//! ```
+//! use std::io::{Read, Write};
+//! use std::net::{Shutdown, TcpStream};
+//! use switchboard::codec::Lines;
+//! use switchboard::{Config, Reactor, each};
+//!
+//! let upper = each(Lines::new, |cx, line| {
+//!     cx.send(&line.to_ascii_uppercase());
+//!     cx.send(b"\n");
+//!     Ok(())
+//! });
+//! let mut reactor = Reactor::new(upper, Config::default())?;
+//! let listener = reactor.listen("127.0.0.1:0")?; // port 0: the system chooses
+//! let addr = reactor.local_addr(listener)?;
+//!
+//! let mut peer = TcpStream::connect(addr.socket_addr().expect("an IP listener has an IP address"))?;
+//! peer.write_all(b"hello\nworld\n")?;
+//! peer.shutdown(Shutdown::Write)?;
+//!
+//! reactor.with(|_, cx| cx.close_listener(listener));
+//! reactor.run()?;
+//!
+//! let mut answer = String::new();
+//! peer.read_to_string(&mut answer)?;
+//! assert_eq!(answer, "HELLO\nWORLD\n");
+//! # Ok::<(), std::io::Error>(())
+//! ```
+//!
+//! With state, a program implements [`Handler`] itself: its page has the smallest one, and `examples/` has programs
+//! to keep.
+//!
+//! # The tour
+//!
+//! What a program is written against, in reading order:
+//!
+//! 1. [`Handler`]: the callbacks, and what each may answer. [`Conn`] is one connection lent to a callback, [`Peer`]
+//!    who is at its other end. [`each`] makes a handler of a codec and a function, [`Both`] one of two handlers.
+//! 2. [`codec`]: cutting bytes into frames. Nine codecs, each with its encoder, and [`Decoder`](codec::Decoder) for
+//!    one of your own.
+//! 3. [`Context`]: what a callback may do. Send ([`Sent`] is the answer), broadcast, close ([`Close`] has the ways),
+//!    pause, set timers, connect, listen, stop.
+//! 4. [`Reactor`]: listening, running, looking; [`serve`] is all of it in one line. [`Handle`] is the way in from
+//!    other threads.
+//! 5. [`Config`] and [`Listen`]: every limit, budget and wait, with its default.
+//! 6. [`CloseReason`], [`Stats`], [`ConnInfo`], [`State`]: how it went and how it goes.
+//!
+//! What it is made of, from the bottom up (each file says in its first lines what it knows and refuses to know):
+//!
+//! | layer | it knows | rests on |
+//! |---|---|---|
+//! | words: `id`, `readiness`, `instant`, `addr`, `config`, `error`, `stats` | names, numbers, reasons | nothing |
+//! | `codec` | bytes and frames | words |
+//! | `conn` | one connection: its states, the tail of its input, its send queue | codec |
+//! | `table` | all connections without their sockets: slots, timers, who needs attention | conn |
+//! | `handler`, `context` | what users write against | table |
+//! | `net` | the seam: sockets, readiness, the clock; `net::os` is the only part that names the system | words |
+//! | `reactor` | the loop, and bytes between one stream and one connection | context, net |
+//! | `select` | the three sets of `select`; a leaf that nothing uses | words |
+//!
+//! To follow one request through the source: `reactor/turn.rs` (`one_turn`, `dispatch`), `reactor/driver/mod.rs`
+//! (`serve_plain`), `reactor/driver/input.rs` (`deliver`), `context/send.rs` (`send`), and back in `serve_plain` the
+//! one `send`. `docs/design.md` has the whole of it.
+//!
+//! # Errors
+//!
+//! An error says whose fault it is. The peer's closes that connection with a [`CloseReason`] and nothing else. The
+//! caller's is an `Err` at the call, which gives the value back where there is one. The system's keeps its
+//! [`io::Error`](std::io::Error); `WouldBlock` and `Interrupted` never leave the reactor. In callbacks `?` turns any
+//! error into a [`Close`].
+//!
+//! # Cost
+//!
+//! - An idle connection has its slot, and its stream, codec and session beside it: no buffer and no allocation.
+//! - A request takes one `recv` and one `send`, a batch of pipelined ones one of each, a connection one `epoll_ctl`.
+//! - A frame is a slice of the receive buffer, which all connections share: nothing is copied between the kernel and
+//!   the handler, unless a frame comes in more than one receive.
+//! - Nothing wakes up without a reason: an idle reactor makes no system call.
+//!
+//! # Features
+//!
+//! There are none: everything is in every build, and costs nothing where it is not used. Log lines go to the
+//! [`log`] facade.
+//!
+//! # Platforms
+//!
+//! Unix, and so far only Linux is compiled and tested. Elsewhere on Unix there is no urgent data, as mio cannot ask
+//! kqueue for it; on anything else it does not compile. TCP over IPv4 and IPv6; UDP, Unix sockets and TLS are not
+//! there yet. The oldest Rust is 1.85. There is no `unsafe` in this crate.
+//!
+//! # More
+//!
+//! In the repository and in the package: `docs/guide.md` comes from the Python Socket Programming HOWTO and leads
+//! here, `docs/design.md` is how it works and why, `docs/failure-modes.md` what can go wrong and the test that holds
+//! it, `docs/testing.md` how to run those.
 // A snippet may define what it only shows.
 #![doc(test(attr(deny(warnings), allow(dead_code))))]
 
@@ -31,3 +149,13 @@ pub use instant::Instant;
 pub use reactor::{Handle, PostError, Reactor, serve};
 pub use readiness::Readiness;
 pub use stats::{Calls, Stats};
+
+// The programs in these pages compile and run as tests.
+#[cfg(doctest)]
+mod pages {
+    #[doc = include_str!("../README.md")]
+    struct Readme;
+
+    #[doc = include_str!("../docs/guide.md")]
+    struct Guide;
+}
