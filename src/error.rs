@@ -125,11 +125,12 @@ pub enum CloseReason {
     Reset,
     /// The peer let a wait of the configuration run out.
     TimedOut(Wait),
-    /// The peer took its output too slowly: a message did not fit below `Config::queued_bytes_max`.
+    /// The peer took its output too slowly: a message did not fit below `Config::queued_bytes_max`, or found
+    /// more than `Config::queued_bytes_high` waiting in a broadcast with `OnSlow::Close`.
     SlowConsumer {
         /// How many bytes were queued, the refused message not counted.
         queued: usize,
-        /// The limit.
+        /// Which of the two limits it was.
         limit: usize,
     },
     /// All connections together held `Config::memory_bytes_max`, and this one the most of it.
@@ -199,7 +200,7 @@ impl fmt::Display for CloseReason {
             CloseReason::Reset => f.write_str("reset by the peer"),
             CloseReason::TimedOut(wait) => write!(f, "timed out waiting for {wait}"),
             CloseReason::SlowConsumer { queued, limit } => {
-                write!(f, "slow consumer: {queued} bytes queued, limit is {limit} (queued_bytes_max)")
+                write!(f, "slow consumer: {queued} bytes queued, limit is {limit}")
             }
             CloseReason::MemoryLimit { bytes, limit } => {
                 write!(f, "held {bytes} bytes when all connections reached {limit} (memory_bytes_max)")

@@ -35,7 +35,8 @@ impl Sent {
     }
 }
 
-/// What a broadcast does about receivers that are above their high mark.
+/// What a broadcast does about slow receivers: those above their high mark of which the kernel takes no more,
+/// or that are not connected yet. What was queued in this turn, and not offered to the kernel, makes nobody slow.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum OnSlow {
@@ -146,7 +147,7 @@ impl Context {
     ) -> Broadcast {
         let mut result = Broadcast::default();
         for target in targets {
-            let slow = self.queued(target) > self.config.queued_bytes_high;
+            let slow = on_slow != OnSlow::Queue && self.is_slow(target);
             match on_slow {
                 OnSlow::Skip if slow => {
                     result.skipped += 1;
@@ -155,7 +156,7 @@ impl Context {
                 OnSlow::Close if slow => {
                     if let Some(slot) = self.table.get(target).filter(|slot| slot.accepts_output()) {
                         let index = slot.id.slot();
-                        self.end_slow(index);
+                        self.end_slow(index, self.config.queued_bytes_high);
                         result.closed += 1;
                     } else {
                         result.skipped += 1;
@@ -207,7 +208,7 @@ impl Context {
         let index = slot.id.slot();
         let queued = self.queued(target).saturating_add(n);
         if queued > self.config.queued_bytes_max {
-            self.end_slow(index);
+            self.end_slow(index, self.config.queued_bytes_max);
             return Err(Sent::Full);
         }
         if queued <= self.config.queued_bytes_high {
@@ -219,12 +220,19 @@ impl Context {
         Ok((index, Sent::OverHigh))
     }
 
-    /// Ends a connection whose peer does not take its output.
+    /// Whether more than the high mark waits for `target` and the kernel takes no more of it for now.
+    fn is_slow(&self, target: ConnId) -> bool {
+        self.queued(target) > self.config.queued_bytes_high
+            && self.table.get(target).is_some_and(|slot| {
+                slot.state == State::Connecting || slot.odd.any(Odd::BLOCKED.or(Odd::RETRY_SEND))
+            })
+    }
+
+    /// Ends a connection whose peer does not take its output, which reached `limit`.
     // It is detected inside someone else's callback: only marked here, and from now on its id answers `Closed`.
-    fn end_slow(&mut self, index: usize) {
+    fn end_slow(&mut self, index: usize, limit: usize) {
         let id = self.table.slots[index].id;
-        let reason =
-            CloseReason::SlowConsumer { queued: self.queued(id), limit: self.config.queued_bytes_max };
+        let reason = CloseReason::SlowConsumer { queued: self.queued(id), limit };
         self.table.end_with_reset(index, reason);
         self.stop_current(index);
     }
