@@ -9,17 +9,16 @@ use super::{Context, Sent};
 use crate::codec::Put;
 use crate::id::ConnId;
 
-/// Appends to the output of one connection: numbers and slices through [`Put`], text through
-/// [`fmt::Write`], anything else through [`io::Write`].
+/// Appends to the output of one connection: text by `write!` and `writeln!`, numbers and slices through
+/// [`Put`], and whatever wants a [`fmt::Write`] or an [`io::Write`].
 ///
 /// ```
-/// use std::fmt::Write;
 /// use switchboard::{Context, codec::Put};
 ///
 /// fn reply(cx: &mut Context, status: u16, text: &str) {
 ///     let mut out = cx.out();
 ///     out.put_u16(status); // network byte order
-///     let _ = write!(out, "{text}\n");
+///     writeln!(out, "{text}");
 /// }
 /// ```
 ///
@@ -37,9 +36,33 @@ impl<'c> Out<'c> {
         Out { cx, target }
     }
 
+    /// Appends formatted text: what `write!` and `writeln!` call.
+    ///
+    /// A method of its own, so that they need no import, are not ambiguous beside the two `Write` traits, and
+    /// answer as `send` does: [`Sent`], which may be ignored. Once a part was refused, the rest is left out.
+    pub fn write_fmt(&mut self, text: fmt::Arguments<'_>) -> Sent {
+        let mut parts = Parts { out: self, sent: Sent::Accepted };
+        // What failed is in `sent`, or else it is a `Display` that failed by itself, whose beginning is sent.
+        let _ = fmt::Write::write_fmt(&mut parts, text);
+        parts.sent
+    }
+
     #[inline]
     fn append(&mut self, bytes: &[u8]) -> Sent {
         self.cx.send_to(self.target, bytes)
+    }
+}
+
+/// The parts of a formatted text on their way out.
+struct Parts<'p, 'c> {
+    out: &'p mut Out<'c>,
+    sent: Sent,
+}
+
+impl fmt::Write for Parts<'_, '_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.sent = self.out.append(text.as_bytes());
+        if self.sent.is_queued() { Ok(()) } else { Err(fmt::Error) }
     }
 }
 
