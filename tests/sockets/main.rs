@@ -6,6 +6,7 @@
 #![cfg(target_os = "linux")]
 
 mod basics;
+mod broadcast;
 mod server;
 mod timers;
 mod waits;
