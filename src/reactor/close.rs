@@ -30,9 +30,7 @@ impl<H: Handler, N: Network> Reactor<H, N> {
 
     /// Closes what is on the list, within the budget of a turn.
     pub(super) fn close_due(&mut self) {
-        if !self.cx.table.closing.is_empty() {
-            self.close_some(CLOSES_PER_TURN);
-        }
+        self.close_some(CLOSES_PER_TURN);
     }
 
     fn close_one(&mut self, id: ConnId) {

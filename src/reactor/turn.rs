@@ -53,15 +53,19 @@ impl<H: Handler, N: Network> Reactor<H, N> {
         }
         self.run_timers();
         self.run_waits();
-        self.flush_others();
+        if !self.cx.table.flush.is_empty() {
+            self.flush_others();
+        }
         if self.cx.wishes.any() || self.run != Run::Running {
             self.grant_listeners();
             self.grant_connects();
             self.stop_if_due();
         }
-        self.close_due();
-        // What `closed` callbacks sent to others need not wait for another poll.
-        self.flush_others();
+        if !self.cx.table.closing.is_empty() {
+            self.close_due();
+            // What `closed` callbacks sent to others need not wait for another poll.
+            self.flush_others();
+        }
         if self.cx.table.held() > self.cx.config.memory_bytes_max / 2 || self.cx.over_memory {
             self.limit_memory();
         }
@@ -80,16 +84,28 @@ impl<H: Handler, N: Network> Reactor<H, N> {
         if pending || self.can_accept() {
             return Some(Duration::ZERO);
         }
-        let drain = if let Run::Draining(deadline) = self.run { Some(deadline) } else { None };
-        let retry = self.accept_retry();
-        let table = &mut self.cx.table;
-        let deadlines = [table.waits.next_wakeup(), table.timers.next_wakeup(), retry, drain];
-        let Some(next) = deadlines.into_iter().flatten().min() else { return timeout };
+        let next = self.next_deadline();
         if next == Instant::NEVER {
             return timeout;
         }
         let until = next.since(self.net.now());
         Some(timeout.map_or(until, |timeout| timeout.min(until)))
+    }
+
+    /// When something is to be done even if nothing happens.
+    fn next_deadline(&mut self) -> Instant {
+        let mut next = self.accept_retry().unwrap_or(Instant::NEVER);
+        if let Run::Draining(deadline) = self.run {
+            next = next.min(deadline);
+        }
+        let table = &mut self.cx.table;
+        if !table.waits.is_empty() {
+            next = next.min(table.waits.next_wakeup().unwrap_or(Instant::NEVER));
+        }
+        if table.timers.len() > 0 {
+            next = next.min(table.timers.next_wakeup().unwrap_or(Instant::NEVER));
+        }
+        next
     }
 
     #[inline]
@@ -181,6 +197,9 @@ impl<H: Handler, N: Network> Reactor<H, N> {
 
     /// Ends connections whose wait is over, and re-links those that were active since theirs began.
     fn run_waits(&mut self) {
+        if self.cx.table.waits.is_empty() {
+            return;
+        }
         let mut due = mem::take(&mut self.due);
         self.cx.table.waits.expire(self.cx.now, &mut due);
         for &node in &due {

@@ -183,6 +183,12 @@ impl Wheel {
         }
     }
 
+    /// Whether no node waits for a deadline.
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
     /// How many nodes wait for a deadline.
     #[cfg(test)]
     pub(crate) fn len(&self) -> usize {

@@ -36,7 +36,7 @@ impl Handler for Told {
                 cx.set_timer(conn.id, 40 * MS, 1)?;
             }
             b"flood" => {
-                cx.send(&[b'x'; 3 << 20]);
+                cx.send(&vec![b'x'; 3 << 20]);
             }
             b"slow" => {
                 let_pass(250 * MS);
