@@ -358,3 +358,6 @@ pub fn serve<H: Handler>(addr: impl IntoListen, handler: H) -> io::Result<()> {
     reactor.listen(addr)?;
     reactor.run()
 }
+
+#[cfg(test)]
+mod tests;
