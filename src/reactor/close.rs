@@ -170,10 +170,10 @@ impl<H: Handler, N: Network> Reactor<H, N> {
                 self.cx.stats.memory_stops += 1;
                 self.cx.table.end_with_reset(index, CloseReason::MemoryLimit { bytes, limit });
                 self.cx.table.drop_queue(index);
-                if let Some(link) = self.links[index].as_mut() {
-                    let tail = mem::take(&mut link.tail);
-                    self.put_by(tail);
-                }
+                // One that is still connecting has no link, and there may not even be room for one.
+                let link = self.links.get_mut(index).and_then(Option::as_mut);
+                let tail = link.and_then(|link| mem::take(&mut link.tail));
+                self.put_by(tail);
             }
         } else if held > pause_at {
             if let Some(index) = self.cx.table.largest(tail_held, Odd::CLOSING.or(Odd::OVER_MEMORY)) {
