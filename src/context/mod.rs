@@ -71,7 +71,8 @@ impl fmt::Display for TimerError {
 
 impl std::error::Error for TimerError {}
 
-/// Why a connect was not even begun: there are as many connections as there may be.
+/// Why a connect was not even begun: there are as many connections as there may be, which are none any more
+/// once the reactor stops.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ConnectError {
     limit: usize,
@@ -303,7 +304,8 @@ impl Context {
     /// The id is good at once: what is sent to it waits in its queue until it is connected. Then
     /// `Handler::opened` is called, with `key` in `Peer::key`. Should it fail, be closed before, or take
     /// longer than `Config::connect_timeout`, `Handler::connect_failed` is called instead, exactly once, and
-    /// what was queued is dropped. Fails at once only at the limit of connections.
+    /// what was queued is dropped. Fails at once only at the limit of connections, and in the last callbacks of
+    /// a reactor that stops.
     pub fn connect(&mut self, addr: SocketAddr, key: u64) -> Result<ConnId, ConnectError> {
         let limit = self.connections_max;
         if self.table.open >= limit {

@@ -97,6 +97,8 @@ impl<H: Handler, N: Network> Reactor<H, N> {
         self.posts.close();
         self.listeners.clear();
         self.grant_connects();
+        // Who reconnects in `closed` is refused: no turn follows that would carry it out.
+        self.cx.connections_max = 0;
         for index in 0..self.cx.table.slots.len() {
             if self.cx.table.slots[index].state != State::Closed {
                 self.cx.table.end_with_reset(index, CloseReason::Stopped);
