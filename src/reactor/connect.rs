@@ -7,7 +7,7 @@ use std::fmt;
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 
-use super::Reactor;
+use super::{Reactor, Run};
 use crate::addr::Addr;
 use crate::conn::state::{State, Step};
 use crate::context::ConnectWish;
@@ -96,6 +96,9 @@ impl<H: Handler, N: Network> Reactor<H, N> {
             self.cx.finish(id);
         }
         self.cx.table.ready_later(index);
+        if self.run != Run::Running {
+            self.drain_later(index);
+        }
         self.settle(index);
     }
 
