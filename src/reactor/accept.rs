@@ -309,12 +309,20 @@ impl<H: Handler, N: Network> Reactor<H, N> {
         }
     }
 
+    /// Takes a listener in. One that is opened during a drain closes with the others.
+    pub(super) fn add_listener(&mut self, listening: Listening<N>) {
+        self.listeners.push(listening);
+        if self.run != Run::Running {
+            self.close_listeners();
+        }
+    }
+
     /// Opens and closes listeners as callbacks asked for.
     pub(super) fn grant_listeners(&mut self) {
         let wishes = std::mem::take(&mut self.cx.wishes.listen);
         for (id, listen) in wishes {
             match self.net.listen(&listen, id) {
-                Ok(listener) => self.listeners.push(Listening::new(id, listener, listen.key)),
+                Ok(listener) => self.add_listener(Listening::new(id, listener, listen.key)),
                 Err(error) => {
                     self.guard(|reactor| reactor.handler.listen_failed(&mut reactor.cx, id, &error));
                     self.start_timers();

@@ -129,7 +129,7 @@ impl<H: Handler> Reactor<H> {
         self.check_running()?;
         let id = self.cx.wishes.next_listener();
         let listener = self.net.adopt_listener(listener.into(), id)?;
-        self.listeners.push(Listening::new(id, listener, key));
+        self.add_listener(Listening::new(id, listener, key));
         Ok(id)
     }
 }
@@ -175,7 +175,7 @@ impl<H: Handler, N: Network> Reactor<H, N> {
         let listen = listen.into_listen()?;
         let id = self.cx.wishes.next_listener();
         let listener = self.net.listen(&listen, id)?;
-        self.listeners.push(Listening::new(id, listener, listen.key));
+        self.add_listener(Listening::new(id, listener, listen.key));
         Ok(id)
     }
 
