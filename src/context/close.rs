@@ -39,7 +39,7 @@ impl Context {
         self.table.decide(index, reason);
         self.table.step(index, step);
         let slot = &mut self.table.slots[index];
-        slot.drop_until = slot.received + self.config.linger_bytes_max as u64;
+        slot.drop_until = slot.received.saturating_add(self.config.linger_bytes_max as u64);
         slot.since = self.now;
         // What was waiting to be decoded is not wanted any more, and nothing holds a close back.
         slot.odd.clear(Odd::HELD_BACK);
