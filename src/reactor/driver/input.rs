@@ -409,9 +409,11 @@ impl<H: Handler, N: Network> Reactor<H, N> {
         }
     }
 
-    /// Reads and drops what a peer still sends to a connection that is closing, up to the limit.
+    /// Reads and drops what a peer still sends to a connection that is closing, up to the limit, and no more in
+    /// one turn than is received from one that is open.
     pub(super) fn drop_input(&mut self, index: usize) {
         self.discard_tail(index);
+        let mut bytes = self.cx.config.bytes_per_turn;
         loop {
             let slot = &mut self.cx.table.slots[index];
             if !slot.odd.any(Odd::UNREAD) {
@@ -425,6 +427,10 @@ impl<H: Handler, N: Network> Reactor<H, N> {
                 }
                 return;
             }
+            if bytes == 0 {
+                self.cx.stats.budget_stops += 1;
+                return self.cx.table.ready_later(index);
+            }
             let room = usize::try_from(left).unwrap_or(usize::MAX).min(self.recv_buf.len());
             self.cx.stats.calls.recv += 1;
             let link = self.links[index].as_mut().expect("a slot in use has its link");
@@ -436,6 +442,7 @@ impl<H: Handler, N: Network> Reactor<H, N> {
                     return;
                 }
                 Ok(n) => {
+                    bytes = bytes.saturating_sub(n);
                     slot.received += n as u64;
                     self.cx.stats.received += n as u64;
                     if n < room && !slot.odd.any(Odd::READ_AGAIN) {
