@@ -41,9 +41,11 @@ impl Context {
         let slot = &mut self.table.slots[index];
         slot.drop_until = slot.received.saturating_add(self.config.linger_bytes_max as u64);
         slot.since = self.now;
-        // What was waiting to be decoded is not wanted any more, and nothing holds a close back.
-        slot.odd.clear(Odd::HELD_BACK);
-        if slot.id == self.current {
+        let id = slot.id;
+        // What was waiting to be decoded is not wanted any more, and nothing holds a close back. What is
+        // unread is read and dropped from now on: the peer may have to get rid of it before it reads.
+        self.table.let_go(index, Odd::HELD_BACK);
+        if id == self.current {
             self.stop_current(index);
         } else {
             self.table.flush_later(index);

@@ -113,6 +113,8 @@ impl<H: Handler, N: Network> Reactor<H, N> {
         if slot.odd.any(Odd::PENDING_INPUT) && slot.delivers_now() {
             self.cx.stats.budget_stops += 1;
             self.cx.table.ready_later(index);
+        } else if slot.odd.any(Odd::UNREAD) && slot.state.drops_input() {
+            self.cx.table.ready_later(index);
         }
         self.settle(index);
     }
