@@ -278,15 +278,16 @@ impl<H: Handler, N: Network> Reactor<H, N> {
             let fed = self.feed(index, &[], frames);
             return self.keep(index, &[], &fed);
         };
-        let held = tail.capacity();
+        // Not counted while it is lent: a callback that panics takes it along.
+        self.cx.table.tails_held -= tail.capacity();
         let fed = self.feed(index, tail.bytes(), frames);
         tail.consume(fed.used);
         if self.has_left_over(index, tail.len(), &fed) {
             tail.need = fed.need.unwrap_or(0);
+            self.cx.table.tails_held += tail.capacity();
             let link = self.links[index].as_mut().expect("a slot in use has its link");
             link.tail = Some(tail);
         } else {
-            self.cx.table.tails_held -= held;
             self.spare_tails.put(tail);
         }
     }
@@ -341,6 +342,8 @@ impl<H: Handler, N: Network> Reactor<H, N> {
         }
         let link = self.links[index].as_mut().expect("a slot in use has its link");
         let tail = link.tail.take();
+        // Not counted while it is lent: a callback that panics takes it along.
+        self.cx.table.tails_held -= tail.as_ref().map_or(0, |tail| tail.capacity());
         let rest = tail.as_ref().map_or(&[][..], |tail| tail.bytes());
         match link.codec.end(rest) {
             Ok(Some(frame)) => {
@@ -360,7 +363,9 @@ impl<H: Handler, N: Network> Reactor<H, N> {
                 self.cx.begin_close(index, Step::CloseFlush, CloseReason::Frame(Box::new(error)));
             }
         }
-        self.put_by(tail);
+        if let Some(tail) = tail {
+            self.spare_tails.put(tail);
+        }
         self.half_close(index);
     }
 
