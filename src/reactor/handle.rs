@@ -5,7 +5,8 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::ops::Deref;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::context::{Context, Stop};
@@ -25,6 +26,9 @@ pub(super) struct Posts<H> {
     /// never left behind without a wake-up under way.
     pending: AtomicBool,
     stop: AtomicU8,
+    /// How many handles there are. Counted here and not by the `Arc`, which a handle leaves only after its
+    /// drop has woken the loop: too late for the loop to see it.
+    handles: AtomicUsize,
     limit: usize,
     waker: Arc<dyn Wake>,
 }
@@ -35,11 +39,12 @@ struct Queue<H> {
 }
 
 impl<H> Posts<H> {
-    pub(super) fn new(waker: Arc<dyn Wake>, limit: usize) -> Posts<H> {
+    fn new(waker: Arc<dyn Wake>, limit: usize) -> Posts<H> {
         Posts {
             queue: Mutex::new(Queue { posts: VecDeque::new(), open: true }),
             pending: AtomicBool::new(false),
             stop: AtomicU8::new(STOP_NOT),
+            handles: AtomicUsize::new(0),
             limit,
             waker,
         }
@@ -64,11 +69,17 @@ impl<H> Posts<H> {
         self.pending.load(Ordering::Acquire)
     }
 
+    /// Whether anyone can still post.
+    pub(super) fn has_handles(&self) -> bool {
+        self.handles.load(Ordering::Acquire) > 0
+    }
+
     /// Moves up to `budget` closures to `taken`, oldest first, and says whether a stop was asked for.
     pub(super) fn take(&self, budget: usize, taken: &mut VecDeque<Post<H>>) -> Option<Stop> {
         let mut queue = self.lock();
         let count = queue.posts.len().min(budget);
-        self.pending.store(queue.posts.len() > count, Ordering::Release);
+        // Read as well as written: what was done before the wake-up that is cleared here is seen from now on.
+        self.pending.swap(queue.posts.len() > count, Ordering::AcqRel);
         taken.extend(queue.posts.drain(..count));
         match self.stop.swap(STOP_NOT, Ordering::AcqRel) {
             STOP_DRAIN => Some(Stop::Drain),
@@ -89,6 +100,34 @@ impl<H> Posts<H> {
     }
 }
 
+/// The reactor's end. Dropped with the reactor, it refuses what comes after.
+pub(super) struct Inbox<H>(Arc<Posts<H>>);
+
+impl<H> Inbox<H> {
+    pub(super) fn new(waker: Arc<dyn Wake>, limit: usize) -> Inbox<H> {
+        Inbox(Arc::new(Posts::new(waker, limit)))
+    }
+
+    /// Another end for another thread.
+    pub(super) fn handle(&self) -> Handle<H> {
+        Handle::new(Arc::clone(&self.0))
+    }
+}
+
+impl<H> Deref for Inbox<H> {
+    type Target = Posts<H>;
+
+    fn deref(&self) -> &Posts<H> {
+        &self.0
+    }
+}
+
+impl<H> Drop for Inbox<H> {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
 /// A way into the loop for other threads. Cheap to clone, `Send` and `Sync` whatever the handler is.
 ///
 /// ```
@@ -105,7 +144,8 @@ pub struct Handle<H> {
 }
 
 impl<H> Handle<H> {
-    pub(super) fn new(posts: Arc<Posts<H>>) -> Handle<H> {
+    fn new(posts: Arc<Posts<H>>) -> Handle<H> {
+        posts.handles.fetch_add(1, Ordering::Relaxed);
         Handle { posts }
     }
 
@@ -144,14 +184,16 @@ impl<H> Handle<H> {
 
 impl<H> Clone for Handle<H> {
     fn clone(&self) -> Handle<H> {
-        Handle { posts: Arc::clone(&self.posts) }
+        Handle::new(Arc::clone(&self.posts))
     }
 }
 
 /// The last handle wakes the loop, which may have nothing left to wait for.
 impl<H> Drop for Handle<H> {
     fn drop(&mut self) {
-        self.posts.wake();
+        if self.posts.handles.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.posts.wake();
+        }
     }
 }
 

@@ -27,7 +27,6 @@ use std::fmt;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::time::Duration;
 
 use crate::addr::Addr;
@@ -42,7 +41,7 @@ use crate::net::os::{Os, OsStream};
 use crate::net::{Listener as _, Network};
 use crate::stats::Stats;
 use accept::Listening;
-use handle::{Post, Posts};
+use handle::{Inbox, Post};
 
 /// What belongs to a connection besides its slot: all that is generic.
 struct Link<H: Handler, N: Network> {
@@ -85,7 +84,7 @@ pub struct Reactor<H: Handler, N: Network = Os> {
     adopted: BTreeSet<ConnId>,
     /// Slots whose wait is due, while they are looked at.
     due: Vec<u32>,
-    posts: Arc<Posts<H>>,
+    posts: Inbox<H>,
     /// Closures taken from there, while they are run.
     taken: VecDeque<Post<H>>,
     /// When the callbacks being measured began, on the coarse clock.
@@ -143,7 +142,7 @@ impl<H: Handler, N: Network> Reactor<H, N> {
             descriptors.saturating_sub((descriptors / 16).max(8)).max(1)
         });
         let events = net.events(config.events_per_poll);
-        let posts = Arc::new(Posts::new(net.waker()?, config.posts_max));
+        let posts = Inbox::new(net.waker()?, config.posts_max);
         let recv_buf = vec![0; config.recv_buffer_bytes];
         let mut cx = Context::new(config, net.now());
         cx.connections_max = connections_max;
@@ -228,7 +227,6 @@ impl<H: Handler, N: Network> Reactor<H, N> {
 
     /// Gives the handler back; every socket closes without further callbacks.
     pub fn into_handler(self) -> H {
-        self.posts.close();
         self.handler
     }
 
@@ -244,7 +242,7 @@ impl<H: Handler, N: Network> Reactor<H, N> {
 
     /// A handle that other threads can post closures through, and stop the reactor.
     pub fn handle(&self) -> Handle<H> {
-        Handle::new(Arc::clone(&self.posts))
+        self.posts.handle()
     }
 
     fn check_running(&self) -> io::Result<()> {
@@ -257,7 +255,7 @@ impl<H: Handler, N: Network> Reactor<H, N> {
             && self.listeners.is_empty()
             && !self.cx.wishes.any()
             && self.cx.table.timers.len() == 0
-            && Arc::strong_count(&self.posts) == 1
+            && !self.posts.has_handles()
             && !self.posts.is_pending()
     }
 
