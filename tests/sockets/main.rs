@@ -7,6 +7,7 @@
 
 mod basics;
 mod broadcast;
+mod review;
 mod server;
 mod timers;
 mod waits;
