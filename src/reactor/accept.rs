@@ -321,7 +321,12 @@ impl<H: Handler, N: Network> Reactor<H, N> {
     pub(super) fn grant_listeners(&mut self) {
         let wishes = std::mem::take(&mut self.cx.wishes.listen);
         for (id, listen) in wishes {
-            match self.net.listen(&listen, id) {
+            // A listener more would keep a drain from its end.
+            let listener = match self.run {
+                Run::Running => self.net.listen(&listen, id),
+                Run::Draining(_) | Run::Stopped => Err(io::Error::other("the reactor stops")),
+            };
+            match listener {
                 Ok(listener) => self.add_listener(Listening::new(id, listener, listen.key)),
                 Err(error) => {
                     self.guard(|reactor| reactor.handler.listen_failed(&mut reactor.cx, id, &error));

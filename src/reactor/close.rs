@@ -71,8 +71,8 @@ impl<H: Handler, N: Network> Reactor<H, N> {
         self.accept_pause.cut_short();
     }
 
-    /// Carries out a stop that was asked for, and ends a drain that is over.
-    pub(super) fn stop_if_due(&mut self) {
+    /// Carries out a stop that was asked for.
+    pub(super) fn stop_if_asked(&mut self) {
         if let Some(stop) = self.cx.wishes.stop.take() {
             match (stop, self.run) {
                 (Stop::Now, _) => self.stop_now(),
@@ -80,6 +80,11 @@ impl<H: Handler, N: Network> Reactor<H, N> {
                 (Stop::Drain, Run::Draining(_) | Run::Stopped) => {}
             }
         }
+    }
+
+    /// Ends a drain that is over. After the closes of a turn, or the last of them would go unnoticed until the
+    /// deadline.
+    pub(super) fn end_drain(&mut self) {
         if let Run::Draining(deadline) = self.run {
             if self.cx.table.open == 0 && self.listeners.is_empty() {
                 self.run = Run::Stopped;
@@ -96,6 +101,8 @@ impl<H: Handler, N: Network> Reactor<H, N> {
         self.run = Run::Stopped;
         self.posts.close();
         self.listeners.clear();
+        // Whoever connects again in `closed` is told that there is no room any more.
+        self.cx.connections_max = 0;
         self.grant_connects();
         // Who reconnects in `closed` is refused: no turn follows that would carry it out.
         self.cx.connections_max = 0;

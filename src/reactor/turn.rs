@@ -4,7 +4,7 @@
 //!
 //! ```text
 //!  poll ▶ events: plain visits, odd visits, listeners noted ▶ accept ▶ ready queue of earlier turns
-//!       ▶ posted closures ▶ user timers ▶ waits that ran out ▶ flush ▶ stop, listeners ▶ closes ▶ flush
+//!       ▶ posted closures ▶ user timers ▶ waits that ran out ▶ flush ▶ listeners, connects, stop ▶ closes ▶ flush
 //! ```
 //!
 //! Input comes before time, so that data and a time-out in one turn are data. Each part has a budget or works
@@ -59,7 +59,7 @@ impl<H: Handler, N: Network> Reactor<H, N> {
         if self.cx.wishes.any() || self.run != Run::Running {
             self.grant_listeners();
             self.grant_connects();
-            self.stop_if_due();
+            self.stop_if_asked();
         }
         if !self.cx.table.closing.is_empty() {
             self.close_due();
@@ -68,6 +68,9 @@ impl<H: Handler, N: Network> Reactor<H, N> {
         }
         if self.cx.table.held() > self.cx.config.memory_bytes_max / 2 || self.cx.over_memory {
             self.limit_memory();
+        }
+        if self.run != Run::Running {
+            self.end_drain();
         }
         Ok(())
     }
