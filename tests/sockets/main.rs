@@ -5,9 +5,13 @@
 
 #![cfg(target_os = "linux")]
 
+mod accepting;
 mod basics;
 mod broadcast;
+mod drain;
+mod listeners;
 mod review;
 mod server;
 mod timers;
+mod turns;
 mod waits;
