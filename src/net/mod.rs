@@ -164,8 +164,8 @@ pub trait Stream: fmt::Debug {
     /// Makes the close that follows a reset.
     fn reset_on_close(&self) -> io::Result<()>;
 
-    /// The error that is pending on the socket, taken off it. Only for connects: on a connected stream it
-    /// would swallow a reset that comes before data still unread.
+    /// The error that is pending on the socket, taken off it. Only for connects and once the peer's end was
+    /// read: before, it would swallow a reset that comes before data still unread.
     fn take_error(&self) -> io::Result<Option<io::Error>>;
 
     /// Our own address.

@@ -408,7 +408,12 @@ impl<H: Handler, N: Network> Reactor<H, N> {
         let link = self.links[index].as_mut().expect("a slot in use has its link");
         let mut byte = [0];
         match link.stream.recv(&mut byte) {
-            Ok(_) => {}
+            // Linux answers the end again also after a reset, so the error has to be asked for. There is no
+            // data left that it could come before.
+            Ok(_) => match link.stream.take_error() {
+                Ok(None) => {}
+                Ok(Some(error)) | Err(error) => self.failed(index, error),
+            },
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
             Err(error) => self.failed(index, error),
         }
