@@ -9,6 +9,7 @@ mod accepting;
 mod basics;
 mod broadcast;
 mod drain;
+mod handle;
 mod listeners;
 mod review;
 mod server;

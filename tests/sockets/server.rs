@@ -5,7 +5,7 @@ use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use switchboard::{Config, Handle, Handler, Listen, Reactor, Stats, Stop};
+use switchboard::{Config, Context, Handle, Handler, Listen, PostError, Reactor, Stats, Stop};
 
 /// How long a test waits for anything: an answer that takes longer is one that never comes.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -84,12 +84,19 @@ impl<H: Handler + 'static> Server<H> {
     /// Runs `f` on the loop and waits for its result.
     pub(crate) fn with<T: Send + 'static>(
         &self,
-        f: impl FnOnce(&mut H, &mut switchboard::Context) -> T + Send + 'static,
+        f: impl FnOnce(&mut H, &mut Context) -> T + Send + 'static,
     ) -> T {
         let (answer, result) = mpsc::channel();
-        self.handle
-            .post(move |handler, cx| answer.send(f(handler, cx)).expect("the test waits for this"))
-            .expect("the reactor takes a closure");
+        let begin = std::time::Instant::now();
+        let mut post = move |handler: &mut H, cx: &mut Context| {
+            answer.send(f(handler, cx)).expect("the test waits for this")
+        };
+        while let Err(refused) = self.handle.post(post) {
+            let PostError::Full(back) = refused else { panic!("{refused}") };
+            assert!(begin.elapsed() < PATIENCE, "the queue stays full");
+            std::thread::yield_now();
+            post = back;
+        }
         result.recv_timeout(PATIENCE).expect("the loop runs the closure")
     }
 
@@ -110,7 +117,7 @@ impl<H: Handler + 'static> Server<H> {
     /// Waits until `condition` holds on the loop, looking again each time something may have changed.
     pub(crate) fn wait_until(
         &self,
-        condition: impl Fn(&mut H, &mut switchboard::Context) -> bool + Clone + Send + 'static,
+        condition: impl Fn(&mut H, &mut Context) -> bool + Clone + Send + 'static,
     ) {
         let start = std::time::Instant::now();
         while !self.with(condition.clone()) {
