@@ -142,7 +142,8 @@ impl<H: Handler, N: Network> Reactor<H, N> {
     pub(super) fn hold_back_if_over_high(&mut self, index: usize) {
         let slot = &mut self.cx.table.slots[index];
         if self.cx.table.queues.queued(slot.queue) > self.cx.config.queued_bytes_high
-            && !slot.odd.any(Odd::OVER_HIGH.or(Odd::CLOSING))
+            && !slot.odd.any(Odd::OVER_HIGH)
+            && !slot.state.is_closing()
         {
             slot.odd.set(Odd::OVER_HIGH);
             self.cx.stats.over_high += 1;
