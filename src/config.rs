@@ -86,8 +86,8 @@ pub struct Config {
     /// Whether urgent (out-of-band) bytes are taken out and given to `urgent`: off. Off, the kernel keeps
     /// them out of the stream and they are lost; they never stall it.
     pub urgent: bool,
-    /// How long a callback may take before a warning is logged: 100 ms. Measured with a resolution of a few
-    /// milliseconds. `None` switches the measuring off.
+    /// How long a callback may take before a warning is logged: 100 ms, one line a second at most. Measured
+    /// with a resolution of a few milliseconds. `None` switches the measuring off.
     pub slow_callback: Option<Duration>,
     /// Whether a panic in a callback closes only its connection: off. Off, it leaves `run`, and every socket is closed.
     pub isolate_panics: bool,

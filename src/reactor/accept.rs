@@ -183,7 +183,8 @@ impl<H: Handler, N: Network> Reactor<H, N> {
                     self.turn_away(stream);
                 } else {
                     self.cx.stats.accepted += 1;
-                    self.open(stream, &peer);
+                    let id = self.open(stream, &peer);
+                    self.watch(id.unwrap_or(ConnId::NONE));
                 }
                 Accepted::One
             }

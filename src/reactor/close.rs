@@ -65,6 +65,7 @@ impl<H: Handler, N: Network> Reactor<H, N> {
         self.cx.leave();
         self.cx.out.clear();
         self.start_timers();
+        self.watch(id);
         self.dismiss(self.cx.table.slots[index].peer);
         self.cx.table.remove(id);
         self.cx.stats.open = self.cx.table.open;

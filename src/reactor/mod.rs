@@ -18,6 +18,7 @@ mod close;
 mod connect;
 mod driver;
 mod handle;
+mod log_limit;
 mod turn;
 
 pub use handle::{Handle, PostError};
@@ -42,6 +43,7 @@ use crate::net::{Listener as _, Network};
 use crate::stats::Stats;
 use accept::Listening;
 use handle::{Inbox, Post};
+use log_limit::LogLimit;
 
 /// What belongs to a connection besides its slot: all that is generic.
 struct Link<H: Handler, N: Network> {
@@ -91,6 +93,8 @@ pub struct Reactor<H: Handler, N: Network = Os> {
     visit_began: Instant,
     /// From how many nanoseconds on what callbacks took is worth a closer look: a record, or the limit.
     watch_from: u64,
+    slow_log: LogLimit,
+    panic_log: LogLimit,
     run: Run,
     events: Option<N::Events>,
     net: N,
@@ -161,6 +165,8 @@ impl<H: Handler, N: Network> Reactor<H, N> {
             taken: VecDeque::new(),
             visit_began: Instant::START,
             watch_from: 1,
+            slow_log: LogLimit::default(),
+            panic_log: LogLimit::default(),
             run: Run::Running,
             events: Some(events),
             net,
@@ -275,8 +281,11 @@ impl<H: Handler, N: Network> Reactor<H, N> {
         let Err(payload) = catch_unwind(AssertUnwindSafe(|| part(self))) else { return };
         let message = payload.downcast_ref::<&str>().copied();
         let message = message.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+        let message = message.unwrap_or("with no message");
         let id = self.cx.current;
-        log::error!("connection {id}: a callback panicked: {}", message.unwrap_or("with no message"));
+        if let Some(more) = self.panic_log.admit(self.net.coarse_now()) {
+            log::error!("connection {id}: a callback panicked: {message} ({more} more were not logged)");
+        }
         self.cx.stats.panics += 1;
         // What the unwinding took along: the buffer lent to the codec, the output of the broken batch.
         self.recv_buf.resize(self.cx.config.recv_buffer_bytes, 0);

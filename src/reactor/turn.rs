@@ -259,6 +259,7 @@ impl<H: Handler, N: Network> Reactor<H, N> {
                     reactor.cx.begin(id);
                     reactor.settle(id.slot());
                 });
+                self.watch(id);
             }
         }
         self.cx.table.flush.drain(..count);
@@ -267,7 +268,7 @@ impl<H: Handler, N: Network> Reactor<H, N> {
     /// Notices callbacks that took too long: measured from the end of the visit before.
     // One reading of the coarse clock and one comparison for each visit: it is always on.
     #[inline]
-    fn watch(&mut self, id: ConnId) {
+    pub(super) fn watch(&mut self, id: ConnId) {
         if let Some(limit) = self.cx.config.slow_callback {
             let now = self.net.coarse_now();
             let took = now.as_nanos().saturating_sub(self.visit_began.as_nanos());
@@ -287,7 +288,12 @@ impl<H: Handler, N: Network> Reactor<H, N> {
             // What it took is not held against those served after it in this turn.
             self.cx.now = self.net.now();
             self.cx.stats.slow_callbacks += 1;
-            log::warn!("connection {id}: callbacks took {took:?} in a row, everyone else waited");
+            if let Some(more) = self.slow_log.admit(self.cx.now) {
+                log::warn!(
+                    "connection {id}: callbacks took {took:?} in a row, everyone else waited \
+                     ({more} more were not logged)"
+                );
+            }
         }
     }
 }
