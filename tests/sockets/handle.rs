@@ -208,12 +208,15 @@ fn i6_a_callback_may_post_and_is_told_when_the_queue_is_full() {
     server.stop();
 }
 
+/// A closure whose type does not contain itself.
+type Again = Box<dyn FnOnce(&mut Posted, &mut Context) + Send>;
+
 /// Posts itself again and again.
 fn again(handle: Handle<Posted>) -> impl FnOnce(&mut Posted, &mut Context) + Send + 'static {
     move |handler, cx| {
         handler.runs += 1;
         if cx.stats().received < 80 {
-            let next: Box<dyn FnOnce(&mut Posted, &mut Context) + Send> = Box::new(again(handle.clone()));
+            let next: Again = Box::new(again(handle.clone()));
             handle.post(next).expect("room for one");
         }
     }

@@ -11,6 +11,8 @@ mod broadcast;
 mod drain;
 mod handle;
 mod listeners;
+mod logs;
+mod looking;
 mod review;
 mod server;
 mod timers;

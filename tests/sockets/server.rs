@@ -89,7 +89,7 @@ impl<H: Handler + 'static> Server<H> {
         let (answer, result) = mpsc::channel();
         let begin = std::time::Instant::now();
         let mut post = move |handler: &mut H, cx: &mut Context| {
-            answer.send(f(handler, cx)).expect("the test waits for this")
+            answer.send(f(handler, cx)).expect("the test waits for this");
         };
         while let Err(refused) = self.handle.post(post) {
             let PostError::Full(back) = refused else { panic!("{refused}") };
