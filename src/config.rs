@@ -39,8 +39,9 @@ pub struct Config {
     /// Hard limit of a send queue: 4 MiB. A message that does not fit closes the connection as a slow
     /// consumer. At least `recv_bytes_max` plus the high mark, so that one echoed frame always fits.
     pub queued_bytes_max: usize,
-    /// The most bytes that all send queues and undecoded input may hold together: 256 MiB. At three quarters
-    /// the largest holder is not read any more; at the limit it is closed.
+    /// The most bytes that all send queues and undecoded input may hold together: 256 MiB. From three quarters
+    /// on, the connection with the most output is not read until its output is gone; at the limit the largest
+    /// holder is closed. One visit to one connection can pass the limit before it acts.
     pub memory_bytes_max: usize,
     /// The most connections, accepted and connected together. `None`, the default: the process's descriptor
     /// limit less the larger of 8 and a sixteenth, so that files and logs can still be opened.

@@ -108,8 +108,6 @@ pub struct Context {
     pub(crate) wishes: Wishes,
     /// What ended the batch of frames being delivered, if it was not its end.
     pub(crate) fault: Option<Fault>,
-    /// Whether reading is paused somewhere because all connections together hold too much.
-    pub(crate) over_memory: bool,
     /// The most connections, once the network was asked for its limit.
     pub(crate) connections_max: usize,
 }
@@ -180,7 +178,6 @@ impl Context {
             fresh: Vec::new(),
             wishes: Wishes::default(),
             fault: None,
-            over_memory: false,
             connections_max: usize::MAX,
         }
     }
@@ -207,6 +204,12 @@ impl Context {
     pub(crate) fn leave(&mut self) {
         self.current = ConnId::NONE;
         self.out_room = 0;
+    }
+
+    /// From here on, what all connections hold together pauses reading.
+    #[inline]
+    pub(crate) fn memory_high(&self) -> usize {
+        self.config.memory_bytes_max - self.config.memory_bytes_max / 4
     }
 
     /// The connection whose callback is running; outside of one, [`ConnId::NONE`].

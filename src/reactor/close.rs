@@ -3,7 +3,6 @@
 //! It knows the order of an end: socket, `closed`, slot. Why a connection ends was decided before.
 
 use std::io;
-use std::mem;
 
 use super::accept::reset;
 use super::{Reactor, Run};
@@ -153,44 +152,39 @@ impl<H: Handler, N: Network> Reactor<H, N> {
         self.stop_now();
     }
 
-    /// Ends the connection that holds most while all together hold too much: reading pauses on it from three
-    /// quarters of the limit on, and at the limit it is closed.
+    /// Keeps what all connections hold together below the limit: from three quarters of it on, reading pauses
+    /// on the one with the most output; at the limit the largest is closed.
+    // A pause must end by itself. Output goes away, sent or given up after the write timeout, and its connection
+    // is read again when it has none. Half a frame does not: only reading on makes room again, so whoever
+    // holds no output is never paused, and is closed if that does not help.
+    #[cold]
     pub(super) fn limit_memory(&mut self) {
         let limit = self.cx.config.memory_bytes_max;
-        let held = self.cx.table.held();
-        let pause_at = limit - limit / 4;
-        if held <= pause_at && !self.cx.over_memory {
-            return;
+        while self.cx.table.held() > limit {
+            let Some((index, bytes)) = self.largest_holder() else { break };
+            self.cx.stats.memory_stops += 1;
+            self.cx.table.end_with_reset(index, CloseReason::MemoryLimit { bytes, limit });
+            self.cx.table.drop_queue(index);
+            // One that is still connecting has no link, and there may not even be room for one.
+            let link = self.links.get_mut(index).and_then(Option::as_mut);
+            let tail = link.and_then(|link| link.tail.take());
+            self.put_by(tail);
         }
-        let links = &self.links;
-        let tail_held = |index: usize| -> usize {
-            let link = links.get(index).and_then(Option::as_ref);
-            link.and_then(|link| link.tail.as_ref()).map_or(0, |tail| tail.capacity())
-        };
-        if held <= limit / 2 {
-            self.cx.over_memory = false;
-            for index in 0..self.cx.table.slots.len() {
-                if self.cx.table.slots[index].odd.any(Odd::OVER_MEMORY) {
-                    self.cx.table.let_go(index, Odd::OVER_MEMORY);
-                }
-            }
-        } else if held > limit {
-            if let Some(index) = self.cx.table.largest(tail_held, Odd::CLOSING) {
-                let bytes = self.cx.table.queues.held(self.cx.table.slots[index].queue) + tail_held(index);
-                self.cx.stats.memory_stops += 1;
-                self.cx.table.end_with_reset(index, CloseReason::MemoryLimit { bytes, limit });
-                self.cx.table.drop_queue(index);
-                // One that is still connecting has no link, and there may not even be room for one.
-                let link = self.links.get_mut(index).and_then(Option::as_mut);
-                let tail = link.and_then(|link| mem::take(&mut link.tail));
-                self.put_by(tail);
-            }
-        } else if held > pause_at {
-            if let Some(index) = self.cx.table.largest(tail_held, Odd::CLOSING.or(Odd::OVER_MEMORY)) {
-                self.cx.over_memory = true;
+        if self.cx.table.held() > self.cx.memory_high() {
+            if let Some(index) = self.cx.table.largest(|_| 0, Odd::CLOSING.or(Odd::OVER_MEMORY)) {
                 self.cx.stats.memory_stops += 1;
                 self.cx.table.slots[index].odd.set(Odd::OVER_MEMORY);
             }
         }
+    }
+
+    /// The connection that holds most, and how much.
+    fn largest_holder(&self) -> Option<(usize, usize)> {
+        let tail_held = |index: usize| {
+            let link = self.links.get(index).and_then(Option::as_ref);
+            link.and_then(|link| link.tail.as_ref()).map_or(0, |tail| tail.capacity())
+        };
+        let index = self.cx.table.largest(tail_held, Odd::CLOSING)?;
+        Some((index, self.cx.table.queues.held(self.cx.table.slots[index].queue) + tail_held(index)))
     }
 }

@@ -66,7 +66,7 @@ impl<H: Handler, N: Network> Reactor<H, N> {
             // What `closed` callbacks sent to others need not wait for another poll.
             self.flush_others();
         }
-        if self.cx.table.held() > self.cx.config.memory_bytes_max / 2 || self.cx.over_memory {
+        if self.cx.table.held() > self.cx.memory_high() {
             self.limit_memory();
         }
         if self.run != Run::Running {

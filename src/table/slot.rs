@@ -24,7 +24,7 @@ impl Odd {
     pub(crate) const PAUSED: Odd = Odd(1 << 1);
     /// Its own output is above the high mark, which pauses reading.
     pub(crate) const OVER_HIGH: Odd = Odd(1 << 2);
-    /// All connections together hold too much, this one the most: reading is paused.
+    /// All connections together hold too much, this one the most output: reading is paused while it has any.
     pub(crate) const OVER_MEMORY: Odd = Odd(1 << 3);
     /// There is undecoded input in a tail.
     pub(crate) const TAIL: Odd = Odd(1 << 4);

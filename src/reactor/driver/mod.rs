@@ -172,6 +172,10 @@ impl<H: Handler, N: Network> Reactor<H, N> {
             self.close_if_drained(index);
             self.complete(index);
         }
+        // Not only at the end of the turn: a thousand connections may grow in one.
+        if self.cx.table.held() > self.cx.config.memory_bytes_max {
+            self.limit_memory();
+        }
         if !self.cx.table.slots[index].odd.any(Odd::RETRY_SEND) {
             self.cx.table.rearm(index, &self.cx.config, self.cx.now);
         }
@@ -201,8 +205,14 @@ impl<H: Handler, N: Network> Reactor<H, N> {
                 }
             }
         }
+        if self.cx.table.slots[index].odd.any(Odd::QUEUED.or(Odd::CLOSING)) {
+            return;
+        }
+        if self.cx.table.slots[index].odd.any(Odd::OVER_MEMORY) {
+            self.cx.table.let_go(index, Odd::OVER_MEMORY);
+        }
         let slot = &self.cx.table.slots[index];
-        if slot.odd.any(Odd::QUEUED.or(Odd::CLOSING)) || !slot.state.waits_for_flush() {
+        if !slot.state.waits_for_flush() {
             return;
         }
         if slot.state != State::Flushing {
