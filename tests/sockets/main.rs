@@ -13,6 +13,7 @@ mod handle;
 mod listeners;
 mod logs;
 mod looking;
+mod memory;
 mod review;
 mod server;
 mod timers;
