@@ -65,7 +65,7 @@ pub(super) fn deliver<H: Handler>(
                 }
                 stuck = n == 0;
                 used += n;
-                *budget -= 1;
+                *budget = budget.saturating_sub(1);
                 let lent = Conn { id: conn.id, codec: &mut *conn.codec, session: &mut *conn.session };
                 if let Err(close) = handler.received(cx, lent, frame) {
                     return fault(cx, used, Fault::Close(close));
@@ -73,7 +73,8 @@ pub(super) fn deliver<H: Handler>(
                 if cx.halt {
                     return (used, Pause::Halt);
                 }
-                if *budget == 0 {
+                // A frame that used nothing does not end a batch: whether the next one does is to be seen.
+                if *budget == 0 && !stuck {
                     return (used, Pause::Budget);
                 }
             }
