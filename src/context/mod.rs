@@ -230,6 +230,12 @@ impl Context {
         &self.stats
     }
 
+    /// How many bytes all send queues and undecoded input occupy now, their spare room included: what
+    /// `Config::memory_bytes_max` limits. Zero while every connection is idle between two frames.
+    pub fn held_bytes(&self) -> usize {
+        self.table.held()
+    }
+
     /// The configuration in force.
     pub fn config(&self) -> &Config {
         &self.config
