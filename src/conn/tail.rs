@@ -13,6 +13,9 @@
 /// The capacity that a tail may keep when it is put by for another connection.
 const SPARE_CAPACITY_MAX: usize = 64 << 10;
 
+/// Below this capacity a tail is not worth moving to a smaller one.
+const ROOMY_MIN: usize = 4096;
+
 /// How many tails are put by. More than that at once are rare and go back to the allocator.
 const SPARE_MAX: usize = 64;
 
@@ -37,6 +40,11 @@ impl Tail {
     /// What it takes from the memory budget.
     pub(crate) fn capacity(&self) -> usize {
         self.buf.capacity()
+    }
+
+    /// Whether most of what it occupies, and that is not little, holds nothing.
+    pub(crate) fn is_roomy(&self) -> bool {
+        self.capacity() > ROOMY_MIN && self.len() < self.capacity() / 4
     }
 
     /// Appends bytes that arrived. Amortised O(bytes): consumed space is reclaimed once it is half of all.

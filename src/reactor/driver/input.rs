@@ -283,7 +283,11 @@ impl<H: Handler, N: Network> Reactor<H, N> {
         self.cx.table.tails_held -= tail.capacity();
         let fed = self.feed(index, tail.bytes(), frames);
         tail.consume(fed.used);
-        if self.has_left_over(index, tail.len(), &fed) {
+        if tail.is_roomy() {
+            // The rest of a large frame's buffer is not held for the beginning of the next one.
+            self.keep(index, tail.bytes(), &fed);
+            self.spare_tails.put(tail);
+        } else if self.has_left_over(index, tail.len(), &fed) {
             tail.need = fed.need.unwrap_or(0);
             self.cx.table.tails_held += tail.capacity();
             let link = self.links[index].as_mut().expect("a slot in use has its link");
