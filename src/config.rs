@@ -85,7 +85,8 @@ pub struct Config {
     /// the queue is flushed, and `half_closed` is not called.
     pub half_close: bool,
     /// Whether urgent (out-of-band) bytes are taken out and given to `urgent`: off. Off, the kernel keeps
-    /// them out of the stream and they are lost; they never stall it.
+    /// them out of the stream and they are lost; they never stall it. On or off, of several that were not
+    /// received yet only the latest is kept out: Linux may leave the earlier ones in the stream as data.
     pub urgent: bool,
     /// How long a callback may take before a warning is logged: 100 ms, one line a second at most. Measured
     /// with a resolution of a few milliseconds. `None` switches the measuring off.
