@@ -5,6 +5,7 @@
 
 #![cfg(target_os = "linux")]
 
+mod abuse;
 mod accepting;
 mod basics;
 mod broadcast;
