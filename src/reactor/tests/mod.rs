@@ -3,8 +3,11 @@
 //! A test says what the next calls answer and which events come, lets the loop run until it would wait, and
 //! looks at what the handler was told and what was sent. The loop that does not come to wait is a failure too.
 
+mod ends;
 mod fake;
 mod faults;
+mod output;
+mod waits;
 
 use std::cell::RefCell;
 use std::net::SocketAddr;
