@@ -59,8 +59,11 @@ impl<H: Handler, N: Network> Reactor<H, N> {
         self.cx.stats.count_close(&reason);
         log::trace!("connection {id}: {reason}");
         self.cx.begin(id);
-        let session = link.session;
-        self.guard(|reactor| reactor.handler.closed(&mut reactor.cx, session, &reason));
+        let (codec, session) = (link.codec, link.session);
+        self.guard(|reactor| {
+            reactor.handler.closed(&mut reactor.cx, session, &reason);
+            drop(codec);
+        });
         self.cx.leave();
         self.cx.out.clear();
         self.start_timers();

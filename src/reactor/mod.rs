@@ -26,8 +26,9 @@ pub use handle::{Handle, PostError};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 use std::io;
+use std::mem;
 use std::os::fd::OwnedFd;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::Duration;
 
 use crate::addr::Addr;
@@ -209,11 +210,19 @@ impl<H: Handler, N: Network> Reactor<H, N> {
     /// them. For programs that have a loop of their own; `true` as long as there is a reason to go on.
     pub fn turn(&mut self, timeout: Option<Duration>) -> io::Result<bool> {
         self.check_running()?;
-        let mut whole = Whole { reactor: self, done: false };
-        let result = whole.reactor.one_turn(timeout);
-        whole.done = result.is_ok();
-        drop(whole);
-        result?;
+        // A panic is held up until every socket is closed: sessions are not dropped while it unwinds, where a
+        // second panic would end the process.
+        match catch_unwind(AssertUnwindSafe(|| self.one_turn(timeout))) {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                self.abandon();
+                return Err(error);
+            }
+            Err(payload) => {
+                self.abandon();
+                resume_unwind(payload);
+            }
+        }
         Ok(self.run != Run::Stopped && !self.is_finished())
     }
 
@@ -301,7 +310,11 @@ impl<H: Handler, N: Network> Reactor<H, N> {
     fn abandon(&mut self) {
         self.run = Run::Stopped;
         self.posts.close();
-        self.links.clear();
+        for link in mem::take(&mut self.links) {
+            if catch_unwind(AssertUnwindSafe(|| drop(link))).is_err() {
+                log::error!("a session panicked when it was dropped");
+            }
+        }
         self.attempts.clear();
         self.listeners.clear();
     }
@@ -323,20 +336,6 @@ impl<H: Handler, N: Network> Reactor<H, N> {
         let id = self.open(stream, &Peer::new(addr, Origin::Adopted, key));
         self.adopted.extend(id);
         Ok(id)
-    }
-}
-
-/// Sees to it that a turn which does not come to its end leaves no socket open.
-struct Whole<'r, H: Handler, N: Network> {
-    reactor: &'r mut Reactor<H, N>,
-    done: bool,
-}
-
-impl<H: Handler, N: Network> Drop for Whole<'_, H, N> {
-    fn drop(&mut self) {
-        if !self.done {
-            self.reactor.abandon();
-        }
     }
 }
 
