@@ -213,7 +213,7 @@ fn g7_a_panic_leaves_nothing_behind_in_the_account() {
         // The panic comes while the tail is lent to the codec.
         begin_frame(&client, 249_999, 200_000);
         received(&mut reactor, (count - 1) * 250_003 + 200_004);
-        client.write_all(&[b'x'; 49_999]).expect("written");
+        client.write_all(&vec![b'x'; 49_999]).expect("written");
         turn_until(&mut reactor, |reactor| reactor.stats().panics == count && reactor.stats().open == 0);
     }
     // With 2 MB on the account it would be closed.
