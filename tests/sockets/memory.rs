@@ -164,7 +164,9 @@ fn e13_reading_pauses_on_the_largest_and_goes_on_when_its_output_is_gone() {
         })
         .collect();
     let frames = 18 + paused.len() as u64;
-    turn_until(&mut reactor, |reactor| reactor.stats().frames == frames);
+    turn_until(&mut reactor, |reactor| {
+        reactor.stats().frames == frames && readers.iter().all(std::thread::JoinHandle::is_finished)
+    });
     for reader in readers {
         // Its connection stays open until the next line.
         drop(reader.join().expect("a reader reads").expect("the whole answer"));

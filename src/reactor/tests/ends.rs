@@ -58,7 +58,7 @@ fn a_listener_opened_during_a_drain_does_not_hold_it_up() {
     bench.reactor.with(|_, cx| cx.listen(Listen::new(elsewhere())));
     bench.settle();
     bench.reactor.with(|_, cx| cx.close(client.0, Close::Abort));
-    assert!(!bench.reactor.turn(None).and_then(|_| bench.reactor.turn(None)).expect("the reactor runs"));
+    assert!(!bench.reactor.turn(None).expect("the reactor runs"), "the drain ends with its last connection");
 }
 
 #[test]
@@ -93,7 +93,7 @@ fn the_memory_limit_never_pauses_all_who_could_free_memory() {
     for _ in 0..5 {
         bench.pass(Duration::ZERO);
     }
-    assert!(bench.reactor.stats().memory_stops > 0, "the limit is near");
+    assert!(bench.reactor.cx.table.held() > bench.reactor.cx.memory_high(), "the limit is near");
     for (id, sock) in &clients {
         sock.receives(b"\n");
         bench.event(*id, READABLE);
