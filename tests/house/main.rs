@@ -4,6 +4,7 @@
 //! The rules are tested too, on sources that break them, beside the code that checks them.
 
 mod catalogue;
+mod design;
 mod lex;
 mod names;
 mod rules;
