@@ -54,6 +54,9 @@ impl Context {
 
     /// Ends our side of a connection once what is queued has been sent (`shutdown`): the peer reads an end,
     /// and its frames still arrive. When both sides have ended, the reactor closes.
+    ///
+    /// Nothing bounds how long the peer may take to end its side but `Config::idle_timeout`, or a timer that
+    /// closes. Sends to the connection answer [`Sent::Closed`](crate::Sent::Closed) from now on.
     pub fn finish(&mut self, target: ConnId) {
         let Some(slot) = self.table.get_mut(target) else { return };
         let index = target.slot();

@@ -269,6 +269,44 @@ impl Context {
     /// from the end of this callback. Never early; late by less than a millisecond plus the turn under way.
     /// Zero runs in the next turn, `Duration::MAX` never. It does not fire once the connection closes, and is
     /// cancelled when that is over.
+    ///
+    /// The key is the program's own: there may be several timers with one key, and one that repeats sets itself
+    /// again when it is called. Here each connection is asked every ten seconds whether it is still there:
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use switchboard::codec::Lines;
+    /// use switchboard::{Conn, Context, Frame, Handler, Peer, Result};
+    ///
+    /// const PING: u64 = 1;
+    /// const EVERY: Duration = Duration::from_secs(10);
+    ///
+    /// struct Pinging;
+    ///
+    /// impl Handler for Pinging {
+    ///     type Codec = Lines;
+    ///     type Session = bool; // whether it has answered the last one
+    ///
+    ///     fn opened(&mut self, cx: &mut Context, _: &Peer) -> Option<(Lines, bool)> {
+    ///         cx.set_timer(cx.id(), EVERY, PING).ok()?; // no timer left: turned away
+    ///         Some((Lines::new(), true))
+    ///     }
+    ///
+    ///     fn received(&mut self, _: &mut Context, conn: Conn<'_, Self>, _: Frame<'_, Self>) -> Result {
+    ///         *conn.session = true;
+    ///         Ok(())
+    ///     }
+    ///
+    ///     fn timer(&mut self, cx: &mut Context, conn: Conn<'_, Self>, _: u64) -> Result {
+    ///         if !std::mem::take(conn.session) {
+    ///             return Err(switchboard::Close::msg("no answer to a ping"));
+    ///         }
+    ///         cx.send(b"ping\n");
+    ///         cx.set_timer(conn.id, EVERY, PING)?;
+    ///         Ok(())
+    ///     }
+    /// }
+    /// ```
     pub fn set_timer(&mut self, target: ConnId, after: Duration, key: u64) -> Result<TimerId, TimerError> {
         match self.table.get(target) {
             Some(slot) if slot.state == State::Connecting => Err(TimerError::NotOpen),
@@ -315,6 +353,43 @@ impl Context {
     /// longer than `Config::connect_timeout`, `Handler::connect_failed` is called instead, exactly once, and
     /// what was queued is dropped. Fails at once only at the limit of connections, and in the last callbacks of
     /// a reactor that stops.
+    ///
+    /// A proxy is two connections that know each other's names. The id answered here is the one that `opened`
+    /// finds in `cx.id()`:
+    ///
+    /// ```
+    /// use std::collections::BTreeMap;
+    /// use std::net::SocketAddr;
+    /// use switchboard::codec::Raw;
+    /// use switchboard::{Conn, ConnId, Context, Frame, Handler, Peer, Result};
+    ///
+    /// struct Proxy {
+    ///     upstream: SocketAddr,
+    ///     clients: BTreeMap<ConnId, ConnId>, // by the connection opened for them
+    /// }
+    ///
+    /// impl Handler for Proxy {
+    ///     type Codec = Raw;
+    ///     type Session = ConnId; // the other end
+    ///
+    ///     fn opened(&mut self, cx: &mut Context, _: &Peer) -> Option<(Raw, ConnId)> {
+    ///         let id = cx.id();
+    ///         if let Some(client) = self.clients.remove(&id) {
+    ///             return Some((Raw::new(), client));
+    ///         }
+    ///         let upstream = cx.connect(self.upstream, 0).ok()?; // too many connections: turned away
+    ///         self.clients.insert(upstream, id);
+    ///         Some((Raw::new(), upstream))
+    ///     }
+    ///
+    ///     fn received(&mut self, cx: &mut Context, conn: Conn<'_, Self>, bytes: Frame<'_, Self>) -> Result {
+    ///         cx.send_to(*conn.session, bytes);
+    ///         Ok(())
+    ///     }
+    ///
+    ///     // `half_closed`, `closed` and `connect_failed` pass the end on to the other side.
+    /// }
+    /// ```
     pub fn connect(&mut self, addr: SocketAddr, key: u64) -> Result<ConnId, ConnectError> {
         let limit = self.connections_max;
         if self.table.open >= limit {

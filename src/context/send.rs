@@ -128,6 +128,9 @@ impl Context {
     }
 
     /// Sends `bytes` to any connection if they fit, and gives them back if they do not; closes nothing.
+    ///
+    /// For programs that can wait or send something shorter. An id whose connection is gone gives them back too;
+    /// [`info`](Context::info) tells the two apart.
     pub fn try_send(&mut self, target: ConnId, bytes: Bytes) -> Result<Sent, Bytes> {
         let room = match self.table.get(target) {
             Some(slot) if slot.accepts_output() => {
@@ -139,6 +142,25 @@ impl Context {
     }
 
     /// Sends the same `bytes` to many connections: encoded once, then counted references.
+    ///
+    /// The ids may come from anywhere, also from a set of the program's own, and may be stale. What one receiver
+    /// does, such as reading slowly, changes nothing for the others. No system call is made here; each receiver
+    /// gets one at the end of the turn.
+    ///
+    /// ```
+    /// use std::collections::BTreeSet;
+    /// use switchboard::{ConnId, Context, OnSlow};
+    ///
+    /// /// Says `text` to everyone in the room but the one who said it.
+    /// fn say(cx: &mut Context, room: &BTreeSet<ConnId>, text: &str) {
+    ///     let speaker = cx.id();
+    ///     let others = room.iter().copied().filter(|&id| id != speaker);
+    ///     let told = cx.broadcast(others, &format!("{text}\n").into(), OnSlow::Skip);
+    ///     if told.skipped > 0 {
+    ///         // Those are behind, or gone: `closed` takes the latter out of the room.
+    ///     }
+    /// }
+    /// ```
     pub fn broadcast(
         &mut self,
         targets: impl IntoIterator<Item = ConnId>,

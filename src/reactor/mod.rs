@@ -208,6 +208,22 @@ impl<H: Handler, N: Network> Reactor<H, N> {
 
     /// One turn: waits for events, at most for `timeout` (`None`: as long as it takes), and deals with all of
     /// them. For programs that have a loop of their own; `true` as long as there is a reason to go on.
+    ///
+    /// It may return before the timeout with nothing done: a turn is one poll, and a poll may wake for something
+    /// that only the reactor knows. With a timeout of zero it does what is there and does not wait.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use switchboard::{Config, Reactor, codec::Raw, each};
+    ///
+    /// let mut reactor = Reactor::new(each(Raw::new, |_, _| Ok(())), Config::default())?;
+    /// reactor.listen("127.0.0.1:0")?;
+    /// for _frame in 0..3 {
+    ///     reactor.turn(Some(Duration::ZERO))?;
+    ///     // draw, read the keyboard, ...
+    /// }
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn turn(&mut self, timeout: Option<Duration>) -> io::Result<bool> {
         self.check_running()?;
         // A panic is held up until every socket is closed: sessions are not dropped while it unwinds, where a
@@ -226,7 +242,21 @@ impl<H: Handler, N: Network> Reactor<H, N> {
         Ok(self.run != Run::Stopped && !self.is_finished())
     }
 
-    /// Runs `f` with the handler and the context, as a callback that belongs to no connection.
+    /// Runs `f` with the handler and the context, as a callback that belongs to no connection: for what a program
+    /// does before it runs, such as connecting, and between turns.
+    ///
+    /// What it asks for (listening, connecting, closing, stopping) is done in the next turn, which does not wait.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use switchboard::{Config, Reactor, codec::Raw, each};
+    ///
+    /// let mut reactor = Reactor::new(each(Raw::new, |_, _| Ok(())), Config::default())?;
+    /// reactor.with(|_, cx| cx.set_alarm(Duration::from_millis(1), 7)).expect("below the limit of timers");
+    /// reactor.run()?; // returns after the alarm: nothing else could ever happen
+    /// assert_eq!(reactor.stats().timers_fired, 1);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn with<T>(&mut self, f: impl FnOnce(&mut H, &mut Context) -> T) -> T {
         // The last turn may be long ago.
         self.cx.now = self.net.now();
