@@ -71,6 +71,17 @@ impl Peer {
 
 /// What a program does with its connections. One value serves them all.
 ///
+/// The callbacks of one connection come in this order, and none of them after `closed`:
+///
+/// ```text
+/// opened ──▶ received ──▶ received ──▶ … ──▶ half_closed ──▶ closed
+///        └── writable, urgent, timer: anywhere between ──┘
+/// ```
+///
+/// A connection that is reset or runs out of time is closed without `half_closed`. Once the program closes one, by
+/// [`Context::close`] or an `Err`, `closed` is the only callback left for it, and may come some turns later. Between
+/// two callbacks of one connection come those of others. Only `opened` and `received` must be written.
+///
 /// ```
 /// use switchboard::codec::Lines;
 /// use switchboard::{Conn, Context, Frame, Handler, Peer, Result};
