@@ -90,8 +90,8 @@ impl<H: Handler, N: Network> Reactor<H, N> {
             return;
         }
         let slot = &mut self.cx.table.slots[index];
-        // The event that told of the connect may also have told of data.
-        slot.odd.set(Odd::UNREAD);
+        // The event that told of the connect may also have told of data, and of an end behind it.
+        slot.odd.set(Odd::UNREAD.or(Odd::READ_AGAIN));
         if slot.odd.take(Odd::FINISH) {
             self.cx.finish(id);
         }
