@@ -196,13 +196,12 @@ impl<H: Handler, N: Network> Reactor<H, N> {
                 self.call(index, H::writable);
                 // What it sent leaves at the end of this turn or in the next: not now, or a program that
                 // always has more would keep the loop here.
-                if !self.cx.out.is_empty() {
-                    self.cx.spill(index);
-                    if !self.cx.table.slots[index].odd.any(Odd::BLOCKED) {
-                        self.cx.table.flush_later(index);
-                    }
-                    self.hold_back_if_over_high(index);
+                self.cx.spill(index);
+                let odd = self.cx.table.slots[index].odd;
+                if odd.any(Odd::QUEUED) && !odd.any(Odd::BLOCKED) {
+                    self.cx.table.flush_later(index);
                 }
+                self.hold_back_if_over_high(index);
             }
         }
         if self.cx.table.slots[index].odd.any(Odd::QUEUED.or(Odd::CLOSING)) {
