@@ -104,8 +104,6 @@ impl<H: Handler, N: Network> Reactor<H, N> {
         self.run = Run::Stopped;
         self.posts.close();
         self.listeners.clear();
-        // Whoever connects again in `closed` is told that there is no room any more.
-        self.cx.connections_max = 0;
         self.grant_connects();
         // Who reconnects in `closed` is refused: no turn follows that would carry it out.
         self.cx.connections_max = 0;
