@@ -264,7 +264,8 @@ impl<H: Handler, N: Network> Reactor<H, N> {
         }
         let has_wait = self.cx.config.idle_timeout.is_some();
         if has_wait || !self.cx.table.slots[index].odd.is_none() || !self.cx.out.is_empty() {
-            self.settle(index);
+            // What `opened` sent may already be gone, and `writable` be called.
+            self.guard(|reactor| reactor.settle(index));
         } else {
             self.cx.leave();
             self.start_timers();
