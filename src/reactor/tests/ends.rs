@@ -56,6 +56,7 @@ fn a_listener_opened_during_a_drain_does_not_hold_it_up() {
     bench.reactor.with(|_, cx| cx.stop(Stop::Drain));
     bench.settle();
     bench.reactor.with(|_, cx| cx.listen(Listen::new(elsewhere())));
+    assert!(bench.reactor.listen(elsewhere()).is_ok());
     bench.settle();
     bench.reactor.with(|_, cx| cx.close(client.0, Close::Abort));
     assert!(!bench.reactor.turn(None).expect("the reactor runs"), "the drain ends with its last connection");
@@ -191,4 +192,20 @@ fn a_handle_that_outlives_its_reactor_takes_nothing_more() {
     let handle = bench.reactor.handle();
     drop(bench);
     assert!(handle.post(|_, _| ()).is_err());
+}
+
+// G7: the first `writable` may come as soon as the connection is opened.
+#[test]
+fn g7_a_panic_in_the_writable_of_a_connection_just_opened_is_isolated() {
+    let config = Config { isolate_panics: true, ..Config::default() };
+    let mut bench = Bench::new(config, |cx, _, told| {
+        match told {
+            Told::Opened => _ = cx.send(&vec![7; 70_000]),
+            Told::Writable => panic!("as the test wants it"),
+            _ => {}
+        }
+        Ok(())
+    });
+    bench.accept();
+    assert_eq!(bench.told(), [Told::Writable, closed("a callback panicked")]);
 }

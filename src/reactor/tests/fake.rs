@@ -22,6 +22,7 @@ use crate::readiness::Readiness;
 
 /// What a socket was told to do and what it was made to do.
 #[derive(Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is one thing that happened or did not")]
 pub(super) struct Script {
     /// What `recv` answers, in order: bytes (none of them: the end), or an error. After that `WouldBlock`.
     pub(super) recv: VecDeque<Result<Vec<u8>, ErrorKind>>,
@@ -31,6 +32,10 @@ pub(super) struct Script {
     pub(super) errors: VecDeque<Option<ErrorKind>>,
     /// What `peer_addr` fails with. After that there is a peer.
     pub(super) peer: VecDeque<ErrorKind>,
+    /// How many bytes sends take together before they take no more; `None`: no end of them.
+    pub(super) room: Option<usize>,
+    /// A send was not taken whole: an event is due once there is room.
+    pub(super) wants: bool,
     /// All that was sent.
     pub(super) sent: Vec<u8>,
     /// How often `send` was called.
@@ -68,9 +73,12 @@ impl Sock {
         assert!(!script.ended, "a send after our end");
         script.sends += 1;
         let bytes = bytes.concat();
-        let n = script.send.pop_front().unwrap_or(Ok(usize::MAX))?.min(bytes.len());
+        let room = script.room.unwrap_or(usize::MAX);
+        let n = script.send.pop_front().unwrap_or(Ok(usize::MAX))?.min(bytes.len()).min(room);
+        script.room = script.room.map(|room| room - n);
+        script.wants = n < bytes.len();
         script.sent.extend_from_slice(&bytes[..n]);
-        Ok(n)
+        if n == 0 && room == 0 { Err(ErrorKind::WouldBlock.into()) } else { Ok(n) }
     }
 }
 

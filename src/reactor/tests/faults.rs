@@ -294,3 +294,15 @@ fn a3_what_a_budget_stopped_needs_no_event_to_go_on() -> io::Result<()> {
     assert_eq!(told.last(), Some(&closed("ended by the peer")));
     Ok(())
 }
+
+// D12, A2: connected, greeted and left in one edge: no other will tell of the end.
+#[test]
+fn d12_a_peer_that_greets_and_leaves_before_the_connect_is_seen_is_heard_out() {
+    let mut bench = echo();
+    let (id, sock) = bench.connect();
+    bench.settle();
+    sock.receives(b"hello\n");
+    sock.receives(b"");
+    bench.event(id, READABLE.or(WRITABLE).or(Readiness::READ_CLOSED));
+    assert_eq!(bench.told(), [line("hello"), Told::HalfClosed, closed("ended by the peer")]);
+}

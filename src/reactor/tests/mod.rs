@@ -7,6 +7,7 @@ mod ends;
 mod fake;
 mod faults;
 mod output;
+mod random;
 mod waits;
 
 use std::cell::RefCell;

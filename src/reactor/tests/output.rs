@@ -100,3 +100,19 @@ fn output_alone_keeps_a_connection_from_being_idle() {
     }
     assert_eq!(bench.told(), vec![Told::Timer(0); 10]);
 }
+
+// What goes by reference is in the queue at once, and not among what a batch leaves behind.
+#[test]
+fn what_writable_sends_by_reference_leaves_without_an_event() {
+    let mut chunks = 3;
+    let mut bench = Bench::new(Config::default(), move |cx, _, told| {
+        if matches!(told, Told::Opened | Told::Writable) && chunks > 0 {
+            chunks -= 1;
+            assert_eq!(cx.send_bytes(Bytes::from(vec![7; 100_000])), Sent::OverHigh);
+        }
+        Ok(())
+    });
+    let (_, sock) = bench.accept();
+    assert_eq!(sock.sent().len(), 300_000);
+    assert_eq!(bench.told(), vec![Told::Writable; 3]);
+}
