@@ -207,6 +207,7 @@ impl Config {
     fn validate_budgets(&self) -> Result<(), ConfigError> {
         let counts = [
             ("connections_max", self.connections_max.unwrap_or(1)),
+            ("connections_per_address_max", self.connections_per_address_max.map_or(1, |max| max as usize)),
             ("accepts_per_turn", self.accepts_per_turn),
             ("bytes_per_turn", self.bytes_per_turn),
             ("frames_per_turn", self.frames_per_turn),
@@ -429,6 +430,10 @@ mod tests {
         assert_eq!(
             refusal(|c| c.idle_timeout = Some(Duration::ZERO)),
             "idle_timeout is zero, nothing could ever meet it"
+        );
+        assert_eq!(
+            refusal(|c| c.connections_per_address_max = Some(0)),
+            "connections_per_address_max is zero, nothing could ever happen"
         );
         assert_eq!(refusal(|c| c.frames_per_turn = 0), "frames_per_turn is zero, nothing could ever happen");
         assert_eq!(
