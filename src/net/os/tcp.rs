@@ -183,3 +183,43 @@ fn listens(_: &OwnedFd) -> io::Result<bool> {
 fn name(addr: &socket2::SockAddr) -> Addr {
     addr.as_socket().map_or(Addr::Unnamed, Addr::from)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a listener made with `listen` accepts. The caller keeps the client.
+    fn accepted(listen: &Listen) -> (std::net::TcpStream, OsStream) {
+        let listener = OsListener::open(listen).expect("a free port");
+        let addr = listener.local_addr().expect("bound").socket_addr().expect("an IP address");
+        let client = std::net::TcpStream::connect(addr).expect("connected");
+        let (stream, peer) = listener.accept().expect("it waits");
+        assert_eq!(peer.socket_addr(), client.local_addr().ok());
+        (client, stream)
+    }
+
+    #[test]
+    fn options_of_a_listener_are_those_of_what_it_accepts() {
+        let listen = Listen::from(([127, 0, 0, 1], 0));
+        for on in [true, false] {
+            let (_client, stream) = accepted(&listen.clone().nodelay(on));
+            assert_eq!(SockRef::from(&stream).tcp_nodelay().expect("an option"), on);
+        }
+        let (_client, stream) = accepted(&listen.recv_buffer_size(20_000).send_buffer_size(30_000));
+        let stream = SockRef::from(&stream);
+        assert!((20_000..=40_000).contains(&stream.recv_buffer_size().expect("an option")));
+        assert!((30_000..=60_000).contains(&stream.send_buffer_size().expect("an option")));
+    }
+
+    // N1, B4: what is accepted or connected is not inherited by children and does not block.
+    #[test]
+    fn n1_every_socket_is_non_blocking_and_closed_on_exec() {
+        let (client, stream) = accepted(&Listen::from(([127, 0, 0, 1], 0)));
+        let ours = OsStream::connect(client.local_addr().expect("bound"));
+        for stream in [Some(stream), ours.ok()].into_iter().flatten() {
+            let flags = rustix::io::fcntl_getfd(&stream).expect("flags");
+            assert!(flags.contains(rustix::io::FdFlags::CLOEXEC));
+            assert!(SockRef::from(&stream).nonblocking().expect("flags"));
+        }
+    }
+}
