@@ -99,7 +99,8 @@ pub struct Context {
     pub(crate) current: ConnId,
     /// What was sent to it in this batch.
     pub(crate) out: Vec<u8>,
-    /// Up to this length `out` may grow without a closer look.
+    /// Below this length `out` may grow without a closer look; zero, so that even an empty message gets one,
+    /// when nothing may be sent.
     pub(crate) out_room: usize,
     /// Whether the batch of frames being delivered must stop after this callback.
     pub(crate) halt: bool,
@@ -186,7 +187,7 @@ impl Context {
     #[inline]
     pub(crate) fn begin_plain(&mut self, id: ConnId) {
         self.current = id;
-        self.out_room = self.config.queued_bytes_high;
+        self.out_room = self.config.queued_bytes_high + 1;
         self.halt = false;
     }
 
@@ -195,7 +196,7 @@ impl Context {
         let slot = &self.table.slots[id.slot()];
         self.current = id;
         self.out_room =
-            if slot.accepts_output() && slot.queue.is_none() { self.config.queued_bytes_high } else { 0 };
+            if slot.accepts_output() && slot.queue.is_none() { self.config.queued_bytes_high + 1 } else { 0 };
         self.halt = false;
     }
 

@@ -67,7 +67,7 @@ impl Context {
     /// callback. Outside of a connection's callback it answers [`Sent::Closed`].
     #[inline]
     pub fn send(&mut self, bytes: &[u8]) -> Sent {
-        if self.out.len() + bytes.len() <= self.out_room {
+        if self.out.len() + bytes.len() < self.out_room {
             self.out.extend_from_slice(bytes);
             return Sent::Accepted;
         }
