@@ -145,4 +145,14 @@ impl<H: Handler + 'static> Server<H> {
         assert_eq!(ended, begun, "each that opened closed, once");
         outcome
     }
+
+    /// Waits for the end that a panic brings about and says what the panic said.
+    pub(crate) fn join_panicked(self) -> String {
+        let Server { handle, thread, .. } = self;
+        // Should there be none, the test fails instead of waiting.
+        handle.stop(Stop::Now);
+        drop(handle);
+        let payload = thread.join().expect_err("the panic leaves the loop");
+        payload.downcast_ref::<&str>().map_or_else(String::new, |text| (*text).to_owned())
+    }
 }
