@@ -139,6 +139,8 @@ mod stats;
 mod table;
 
 pub use addr::Addr;
+/// What is sent to many without being copied: the type of the crate `bytes`, which `send_bytes` and `broadcast` take.
+pub use bytes::Bytes;
 pub use config::{Config, ConfigError, IntoListen, Listen, OnCap};
 pub use conn::state::State;
 pub use context::{Broadcast, ConnInfo, ConnectError, Context, OnSlow, Out, Sent, Stop, TimerError};
