@@ -1,7 +1,8 @@
 //! The echo server of the `select` tutorials, on `switchboard::select`: for people who know that program.
 //!
 //! ```text
-//! cargo run --example select_echo -- --listen 127.0.0.1:7001
+//! cargo run --release --example select_echo
+//! cargo run --release --example select_echo -- --listen 0.0.0.0:7001
 //! ```
 //!
 //! Talk to it with `nc 127.0.0.1 7001`; Ctrl-C or SIGTERM ends it. Every part of the original is here:
@@ -22,8 +23,12 @@
 //! What it does not have is timeouts: a client that neither reads nor leaves stays.
 
 #[cfg(unix)]
+mod shared;
+
+#[cfg(unix)]
 fn main() -> std::process::ExitCode {
-    unix::main()
+    let about = "Sends every byte back to whoever sent it, by select(readable, writable, exceptional).";
+    shared::main(about, ([127, 0, 0, 1], 7001), unix::serve)
 }
 
 #[cfg(not(unix))]
@@ -34,12 +39,10 @@ fn main() {
 #[cfg(unix)]
 mod unix {
     use std::collections::{HashMap, VecDeque};
-    use std::error::Error;
     use std::io::{self, ErrorKind, Read, Write};
     use std::net::{SocketAddr, TcpListener, TcpStream};
     use std::os::fd::{AsFd, BorrowedFd};
     use std::os::unix::net::UnixStream;
-    use std::process::ExitCode;
     use std::time::{Duration, Instant};
 
     use rustix::net::RecvFlags;
@@ -56,40 +59,8 @@ mod unix {
     /// How long to leave the server alone when it cannot accept and no client leaves.
     const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 
-    pub(crate) fn main() -> ExitCode {
-        let address = match listen_address(std::env::args().skip(1)) {
-            Ok(address) => address,
-            Err(message) => {
-                eprintln!("select_echo: {message}");
-                return ExitCode::from(2);
-            }
-        };
-        match run(address) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => {
-                eprintln!("select_echo: {error}");
-                ExitCode::FAILURE
-            }
-        }
-    }
-
-    fn listen_address(mut args: impl Iterator<Item = String>) -> Result<SocketAddr, String> {
-        let mut address = SocketAddr::from(([127, 0, 0, 1], 7001));
-        while let Some(arg) = args.next() {
-            if arg != "--listen" {
-                return Err(format!("expected --listen ADDRESS, got {arg:?}"));
-            }
-            let value = args.next().unwrap_or_default();
-            address = value
-                .parse()
-                .map_err(|_| format!("--listen expects an address such as 127.0.0.1:7001, got {value:?}"))?;
-        }
-        Ok(address)
-    }
-
-    fn run(address: SocketAddr) -> Result<(), Box<dyn Error>> {
-        let server =
-            TcpListener::bind(address).map_err(|error| format!("cannot listen on {address}: {error}"))?;
+    pub(crate) fn serve(address: SocketAddr) -> io::Result<()> {
+        let server = TcpListener::bind(address)?;
         let address = server.local_addr()?;
 
         // The self-pipe: a signal handler that writes one byte to something that is in `inputs`.
@@ -98,19 +69,14 @@ mod unix {
         ctrlc::set_handler(move || {
             // It can only fail for being full, of bytes that say the same.
             let _ = (&at_signal).write(b"q");
-        })?;
+        })
+        .map_err(io::Error::other)?;
 
         let mut echo = Echo::new(server, quit)?;
-        let mut stdout = io::stdout();
-        writeln!(stdout, "listening on {address}")?;
-        writeln!(stdout, "try: nc {} {}", address.ip(), address.port())?;
+        crate::shared::announce(address)?;
         echo.run()?;
-        writeln!(
-            stdout,
-            "served {} clients, echoed {} bytes in {} turns",
-            echo.accepted, echo.echoed_bytes, echo.turns
-        )?;
-        Ok(())
+        let Echo { accepted, echoed_bytes, turns, .. } = echo;
+        writeln!(io::stdout(), "served {accepted} clients, echoed {echoed_bytes} bytes in {turns} turns")
     }
 
     /// What can be in the three sets.

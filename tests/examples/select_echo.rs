@@ -262,29 +262,3 @@ fn sigterm_ends_it_with_what_was_served() {
     assert_echo(&client, b"hello");
     server.ends_with(1, 5);
 }
-
-#[test]
-fn bad_arguments_are_one_line_and_exit_code_2() {
-    for (args, expected) in [
-        (&["--listen", "nonsense"][..], "127.0.0.1:7001"),
-        (&["--listen"], "127.0.0.1:7001"),
-        (&["--what"], "--listen ADDRESS"),
-    ] {
-        let output = Command::new(example("select_echo")).args(args).output().expect("it runs");
-        assert_eq!(output.status.code(), Some(2));
-        let message = String::from_utf8(output.stderr).expect("UTF-8");
-        assert!(message.contains(expected) && message.lines().count() == 1, "{message}");
-        assert!(output.stdout.is_empty());
-    }
-}
-
-#[test]
-fn an_address_in_use_is_named() {
-    let server = server();
-    let address = server.address.to_string();
-    let mut command = Command::new(example("select_echo"));
-    let output = command.args(["--listen", &address]).output().expect("it runs");
-    assert_eq!(output.status.code(), Some(1));
-    let message = String::from_utf8(output.stderr).expect("UTF-8");
-    assert!(message.contains(&address) && message.lines().count() == 1, "{message}");
-}
