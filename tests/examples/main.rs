@@ -4,7 +4,12 @@
 
 #![cfg(target_os = "linux")]
 
+mod arguments;
+mod chat;
+mod echo;
 mod select_echo;
+mod server;
+mod upper;
 
 use std::collections::BTreeMap;
 use std::env;
@@ -12,9 +17,15 @@ use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::sync::{Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
+
+/// How long a test waits for anything: what takes longer never comes.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Builds an example, once in each test program, and answers where it is.
 ///
@@ -50,11 +61,13 @@ pub(crate) fn example(name: &str) -> PathBuf {
     path
 }
 
-/// An example that runs as a process of its own, and is killed when the test is over.
+/// An example that runs as a process of its own, and is killed when the test is over or has no patience left.
 #[derive(Debug)]
 pub(crate) struct Running {
     child: Child,
     stdout: BufReader<ChildStdout>,
+    /// Dropped, it calls the thread off that would kill the process.
+    patience: Sender<()>,
 }
 
 impl Running {
@@ -62,7 +75,15 @@ impl Running {
     pub(crate) fn start(command: &mut Command) -> Running {
         let mut child = command.stdout(Stdio::piped()).spawn().expect("it starts");
         let stdout = BufReader::new(child.stdout.take().expect("it is piped"));
-        Running { child, stdout }
+        let (patience, over) = mpsc::channel();
+        let pid = Pid::from_child(&child);
+        thread::spawn(move || {
+            if over.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
+                // Nobody has waited for it yet, so that the number is still its own.
+                let _ = kill_process(pid, Signal::KILL);
+            }
+        });
+        Running { child, stdout, patience }
     }
 
     /// Reads `listening on ADDRESS`, which is the first line of every server.
@@ -87,17 +108,35 @@ impl Running {
         Pid::from_child(&self.child)
     }
 
-    /// Asks it to end, and answers with its exit code and what it said since the last line read.
-    pub(crate) fn terminate(mut self) -> (Option<i32>, String) {
-        kill_process(self.pid(), Signal::TERM).expect("it runs");
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(self.pid(), signal).expect("it runs");
+    }
+
+    /// Waits for its end, and answers with its exit code and what it said since the last line read.
+    pub(crate) fn end(mut self) -> (Option<i32>, String) {
         let mut rest = String::new();
         self.stdout.read_to_string(&mut rest).expect("UTF-8");
+        // Its output ended, so that it is ending.
+        self.lose_no_patience();
         (self.child.wait().expect("wait").code(), rest)
+    }
+
+    /// Calls the thread off, before the number is free for another process.
+    fn lose_no_patience(&mut self) {
+        self.patience = mpsc::channel().0;
+    }
+
+    /// Asks it to end, and answers as [`Running::end`].
+    pub(crate) fn terminate(self) -> (Option<i32>, String) {
+        self.signal(Signal::TERM);
+        self.end()
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
+        self.lose_no_patience();
         // Both fail when it has ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
