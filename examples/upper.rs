@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! cargo run --release --example upper
-//! echo 'grüße, switchboard' | nc -N 127.0.0.1 7002
+//! nc 127.0.0.1 7002                     (and type, for instance, grüße)
 //! ```
 //!
 //! It shows a codec, a session for each connection, and `closed`, which says once for each how it ended. Ctrl-C and
