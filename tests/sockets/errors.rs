@@ -107,7 +107,7 @@ fn b10_nothing_is_received_after_the_end() {
             conn: switchboard::Conn<'_, Self>,
         ) -> switchboard::Result {
             // Far more than the peer's buffers take: each of its reads makes an event.
-            cx.send(&vec![b'.'; 4 << 20]);
+            cx.send(&vec![b'.'; 1 << 20]);
             cx.set_timer(conn.id, std::time::Duration::from_secs(3600), 0)?;
             Ok(())
         }
@@ -119,10 +119,10 @@ fn b10_nothing_is_received_after_the_end() {
     turn_until(&mut reactor, |reactor| reactor.stats().sent > 0);
     let received = reactor.stats().calls.recv;
     let reading = std::thread::spawn(move || {
-        let mut all = vec![0; 4 << 20];
+        let mut all = vec![0; 1 << 20];
         client.read_exact(&mut all).map(|()| client)
     });
-    turn_until(&mut reactor, |reactor| reactor.stats().sent == 4 << 20);
+    turn_until(&mut reactor, |reactor| reactor.stats().sent == 1 << 20);
     let _client = reading.join().expect("read").expect("all of it");
     settle(&mut reactor);
     assert_eq!(reactor.stats().calls.recv, received);

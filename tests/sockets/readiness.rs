@@ -247,7 +247,7 @@ fn a12_a_stale_id_never_reaches_who_came_next() {
 // A17: the peer's end closes only the way in: a reply that its full buffer holds up is still sent whole.
 #[test]
 fn a17_an_ended_peer_with_a_full_buffer_gets_the_rest() {
-    const REPLY: usize = 2 << 20;
+    const REPLY: usize = 1 << 20;
     let act = |cx: &mut Context, _: &str| {
         cx.send(&vec![b'.'; REPLY]);
         Ok(())
