@@ -94,6 +94,16 @@ impl Handler for Chat {
         Ok(())
     }
 
+    fn refused(&mut self, cx: &mut Context, _: Conn<'_, Self>, why: &CloseReason) {
+        writeln!(cx.out(), "* good bye: {why}");
+    }
+
+    fn draining(&mut self, cx: &mut Context) {
+        self.closing = true;
+        let people = self.rooms.values().flat_map(Room::values).copied();
+        cx.broadcast(people, &Bytes::from_static(b"* the chat closes, good bye\n"), SLOW);
+    }
+
     fn closed(&mut self, cx: &mut Context, session: Option<Person>, why: &CloseReason) {
         let Some(Person { nick, room }) = session else { return };
         self.leave(&nick, &room);
@@ -175,14 +185,6 @@ impl Chat {
         let people = self.rooms.get(room).into_iter().flat_map(Room::values).copied();
         cx.broadcast(people.filter(|&id| id != me), &Bytes::from(line), SLOW);
     }
-
-    /// The last word: queued for everyone before the drain begins, which delivers what is queued.
-    fn close(&mut self, cx: &mut Context) {
-        self.closing = true;
-        let people = self.rooms.values().flat_map(Room::values).copied();
-        cx.broadcast(people, &Bytes::from_static(b"* the chat closes, good bye\n"), SLOW);
-        cx.stop(Stop::Drain);
-    }
 }
 
 /// A nickname or room as it is kept, or what is wrong with it. Capitals would let one pass for another.
@@ -229,13 +231,9 @@ fn serve(addr: SocketAddr) -> io::Result<()> {
     let mut reactor = Reactor::new(Chat::default(), config)?;
     let listener = reactor.listen(addr)?;
 
-    let (handle, mut first) = (reactor.handle(), true);
-    ctrlc::set_handler(move || {
-        if !mem::take(&mut first) || handle.post(Chat::close).is_err() {
-            handle.stop(Stop::Now);
-        }
-    })
-    .map_err(io::Error::other)?;
+    // The first signal drains, the second does not wait for that.
+    let (handle, mut stop) = (reactor.handle(), Stop::Drain);
+    ctrlc::set_handler(move || handle.stop(mem::replace(&mut stop, Stop::Now))).map_err(io::Error::other)?;
 
     shared::announce(reactor.local_addr(listener)?)?;
     reactor.run()?;

@@ -27,6 +27,11 @@ impl Addr {
         }
     }
 
+    /// The port, where there is one.
+    pub fn port(&self) -> Option<u16> {
+        self.socket_addr().map(|addr| addr.port())
+    }
+
     /// IP address and port, where there are any.
     pub fn socket_addr(&self) -> Option<SocketAddr> {
         match self {

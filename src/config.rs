@@ -222,6 +222,13 @@ impl Config {
                 return Err(ConfigError::new(format!("{name} is zero, nothing could ever happen")));
             }
         }
+        // A poll has room for all of them at once.
+        if self.events_per_poll > 65_536 {
+            return Err(ConfigError::new(format!(
+                "events_per_poll of {} is above 65536",
+                self.events_per_poll
+            )));
+        }
         if self.timers_max > u32::MAX as usize / 2 {
             return Err(ConfigError::new(format!(
                 "timers_max of {} is above {}",

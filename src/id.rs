@@ -13,6 +13,9 @@ const SLOT_BITS: u32 = 24;
 /// from everything else.
 const GENERATION_BITS: u32 = 39;
 
+/// The one bit of 64 that no id has that anyone was given.
+const VACANT: u64 = 1 << 63;
+
 /// The most slots a table can have: 16,777,216.
 pub(crate) const SLOTS_MAX: usize = 1 << SLOT_BITS;
 
@@ -37,11 +40,20 @@ impl ConnId {
         ConnId(slot as u64 | generation << SLOT_BITS)
     }
 
-    pub(crate) const fn from_bits(bits: u64) -> ConnId {
-        ConnId(bits)
+    /// The id that [`to_bits`](ConnId::to_bits) made a number of, as a proxy keeps one in the key of a connect.
+    ///
+    /// Any number will do: one that names no live connection is answered as a stale id is.
+    pub const fn from_bits(bits: u64) -> ConnId {
+        ConnId(bits & !VACANT)
     }
 
-    /// The whole id as one number, for logs and for programs that keep ids in foreign structures.
+    /// The mark of an id that a slot will give out and has not yet: no other id is equal to it.
+    pub(crate) const fn vacant(self) -> ConnId {
+        ConnId(self.0 | VACANT)
+    }
+
+    /// The whole id as one number, for programs that keep ids in foreign structures, such as the key of a
+    /// connect or a timer.
     pub const fn to_bits(self) -> u64 {
         self.0
     }
@@ -108,6 +120,13 @@ mod tests {
             assert_eq!(ConnId::from_bits(id.to_bits()), id);
             assert_eq!(id.to_bits() >> 63, 0, "the top bit stays free for tokens");
         }
+    }
+
+    #[test]
+    fn no_number_makes_the_id_of_a_vacant_slot() {
+        let next = ConnId::new(5, 2).vacant();
+        assert_ne!(ConnId::from_bits(next.to_bits()), next);
+        assert_eq!(ConnId::from_bits(next.to_bits()), ConnId::new(5, 2));
     }
 
     #[test]

@@ -129,6 +129,15 @@ where
         self.right.alarm(cx, key);
     }
 
+    fn refused(&mut self, cx: &mut Context, conn: Conn<'_, Self>, why: &CloseReason) {
+        dispatch!(self, cx, conn, refused, why);
+    }
+
+    fn draining(&mut self, cx: &mut Context) {
+        self.left.draining(cx);
+        self.right.draining(cx);
+    }
+
     fn closed(&mut self, cx: &mut Context, session: Self::Session, why: &CloseReason) {
         match session {
             Either::A(session) => self.left.closed(cx, session, why),

@@ -147,6 +147,21 @@ pub trait Handler {
         let _ = (cx, key);
     }
 
+    /// A last word: the connection is about to close because of what its peer did or did not do (a bad or
+    /// truncated frame, [`CloseReason::RecvLimit`], a wait for input that is over) and can still be sent to.
+    ///
+    /// What is sent here, such as the error reply of the protocol, is flushed before the close, which lingers
+    /// so that it arrives. Not called when there is nobody to hear it: after a reset, for a slow consumer.
+    fn refused(&mut self, cx: &mut Context, conn: Conn<'_, Self>, why: &CloseReason) {
+        let _ = (cx, conn, why);
+    }
+
+    /// The reactor begins to drain ([`Stop::Drain`](crate::Stop::Drain)): the time to say goodbye. What is sent
+    /// here leaves before the connections close.
+    fn draining(&mut self, cx: &mut Context) {
+        let _ = cx;
+    }
+
     /// The connection is over. Called exactly once for each `opened` that did not answer `None`; `cx.id()`
     /// still names it, sends to it answer `Closed`.
     fn closed(&mut self, cx: &mut Context, session: Self::Session, why: &CloseReason) {

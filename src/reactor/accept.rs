@@ -8,7 +8,6 @@ use std::io;
 use std::time::Duration;
 
 use super::{Link, Reactor, Run};
-use crate::addr::Addr;
 use crate::config::OnCap;
 use crate::conn::state::State;
 use crate::error::CloseReason;
@@ -82,7 +81,7 @@ impl Pause {
     /// Begins an episode or prolongs it, each time for twice as long; whether this is its beginning.
     fn prolong(&mut self, now: Instant, min: Duration, max: Duration) -> bool {
         let first = self.length.is_zero();
-        self.length = (self.length * 2).clamp(min, max);
+        self.length = self.length.saturating_mul(2).clamp(min, max);
         self.since = now;
         self.until = Some(now + self.length);
         first
@@ -242,12 +241,17 @@ impl<H: Handler, N: Network> Reactor<H, N> {
 
     /// Gives a stream a slot and a place in the poll.
     pub(super) fn open(&mut self, stream: N::Stream, peer: &Peer) -> Option<ConnId> {
+        let accepted = matches!(peer.origin, Origin::Accepted(_));
+        let counted = accepted && self.cx.config.connections_per_address_max.is_some();
         let Some(id) = self.cx.table.insert(peer.addr, State::Open, self.cx.now) else {
-            self.dismiss(peer.addr);
+            if counted {
+                self.cx.table.dismiss(peer.addr);
+            }
             self.cx.stats.refused += 1;
             self.turn_away(stream);
             return None;
         };
+        self.cx.table.slots[id.slot()].counted = counted;
         self.cx.stats.open = self.cx.table.open;
         self.cx.begin_plain(id);
         if !self.introduce(id, stream, peer) {
@@ -281,7 +285,6 @@ impl<H: Handler, N: Network> Reactor<H, N> {
             self.cx.leave();
             self.cx.out.clear();
             self.start_timers();
-            self.dismiss(peer.addr);
             self.cx.table.remove(id);
             self.cx.stats.open = self.cx.table.open;
             self.cx.stats.turned_away += 1;
@@ -295,20 +298,6 @@ impl<H: Handler, N: Network> Reactor<H, N> {
         self.links[index] = Some(Link { stream, codec, session, tail: None });
         self.cx.table.slots[index].odd.put(Odd::FIRST, self.cx.config.first_frame_timeout.is_some());
         true
-    }
-
-    /// Counts a connection that was not accepted for its address, whatever the cap.
-    pub(super) fn account(&mut self, addr: Addr) {
-        if self.cx.config.connections_per_address_max.is_some() {
-            self.cx.table.admit(addr, u32::MAX);
-        }
-    }
-
-    /// Takes a connection out of its address's account.
-    pub(super) fn dismiss(&mut self, addr: Addr) {
-        if self.cx.config.connections_per_address_max.is_some() {
-            self.cx.table.dismiss(addr);
-        }
     }
 
     /// Takes a listener in. One that is opened during a drain closes with the others.

@@ -68,7 +68,6 @@ impl<H: Handler, N: Network> Reactor<H, N> {
         self.cx.out.clear();
         self.start_timers();
         self.watch(id);
-        self.dismiss(self.cx.table.slots[index].peer);
         self.cx.table.remove(id);
         self.cx.stats.open = self.cx.table.open;
         self.accept_pause.cut_short();
@@ -79,7 +78,11 @@ impl<H: Handler, N: Network> Reactor<H, N> {
         if let Some(stop) = self.cx.wishes.stop.take() {
             match (stop, self.run) {
                 (Stop::Now, _) => self.stop_now(),
-                (Stop::Drain, Run::Running) => self.begin_drain(),
+                (Stop::Drain, Run::Running) => {
+                    self.guard(|reactor| reactor.handler.draining(&mut reactor.cx));
+                    self.start_timers();
+                    self.begin_drain();
+                }
                 (Stop::Drain, Run::Draining(_) | Run::Stopped) => {}
             }
         }

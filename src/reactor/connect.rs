@@ -84,7 +84,6 @@ impl<H: Handler, N: Network> Reactor<H, N> {
         let slot = &mut self.cx.table.slots[index];
         (slot.opened_at, slot.last_activity, slot.since) = (now, now, now);
         self.cx.stats.connected += 1;
-        self.account(peer.addr);
         self.cx.begin(id);
         if !self.introduce(id, stream, &peer) {
             return;

@@ -61,6 +61,8 @@ impl<H> Posts<H> {
         }
         if let Err(error) = self.waker.wake() {
             log::error!("the loop could not be woken: {error}");
+            // The next one is to try again.
+            self.pending.store(false, Ordering::Release);
         }
     }
 

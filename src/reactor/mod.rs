@@ -119,8 +119,8 @@ impl<H: Handler> Reactor<H> {
         Reactor::with_network(handler, config, Os::new()?)
     }
 
-    /// Takes over a connected TCP stream that someone else opened (`std`'s, `socket2`'s, …). It is made non-blocking; `key` is what
-    /// `Peer::key` says. `Handler::opened` is called before this returns.
+    /// Takes over a connected TCP stream that someone else opened (`std`'s, `socket2`'s, …). It is made
+    /// non-blocking; `key` is what `Peer::key` says. `Handler::opened` is called before this returns.
     ///
     /// `Ok(None)` if the handler turned it away.
     pub fn adopt(&mut self, stream: impl Into<OwnedFd>, key: u64) -> io::Result<Option<ConnId>> {
@@ -226,18 +226,9 @@ impl<H: Handler, N: Network> Reactor<H, N> {
     /// ```
     pub fn turn(&mut self, timeout: Option<Duration>) -> io::Result<bool> {
         self.check_running()?;
-        // A panic is held up until every socket is closed: sessions are not dropped while it unwinds, where a
-        // second panic would end the process.
-        match catch_unwind(AssertUnwindSafe(|| self.one_turn(timeout))) {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => {
-                self.abandon();
-                return Err(error);
-            }
-            Err(payload) => {
-                self.abandon();
-                resume_unwind(payload);
-            }
+        if let Err(error) = self.or_abandon(|reactor| reactor.one_turn(timeout)) {
+            self.abandon();
+            return Err(error);
         }
         Ok(self.run != Run::Stopped && !self.is_finished())
     }
@@ -262,6 +253,9 @@ impl<H: Handler, N: Network> Reactor<H, N> {
         self.cx.now = self.net.now();
         let result = f(&mut self.handler, &mut self.cx);
         self.start_timers();
+        if self.cx.table.held() > self.cx.config.memory_bytes_max {
+            self.limit_memory();
+        }
         result
     }
 
@@ -349,6 +343,19 @@ impl<H: Handler, N: Network> Reactor<H, N> {
         self.listeners.clear();
     }
 
+    /// Runs a part that calls the handler; a panic that leaves it closes every socket.
+    // The panic is held up until that is done: sessions are not dropped while it unwinds, where a second panic
+    // would end the process.
+    fn or_abandon<T>(&mut self, part: impl FnOnce(&mut Self) -> T) -> T {
+        match catch_unwind(AssertUnwindSafe(|| part(self))) {
+            Ok(result) => result,
+            Err(payload) => {
+                self.abandon();
+                resume_unwind(payload)
+            }
+        }
+    }
+
     /// Takes over a stream as if it had been accepted.
     fn adopt_stream(&mut self, stream: N::Stream, key: u64) -> io::Result<Option<ConnId>> {
         use crate::net::Stream as _;
@@ -360,10 +367,9 @@ impl<H: Handler, N: Network> Reactor<H, N> {
             )));
         }
         let addr = stream.peer_addr()?;
-        self.account(addr);
         self.cx.now = self.net.now();
         self.cx.stats.adopted += 1;
-        let id = self.open(stream, &Peer::new(addr, Origin::Adopted, key));
+        let id = self.or_abandon(|reactor| reactor.open(stream, &Peer::new(addr, Origin::Adopted, key)));
         self.adopted.extend(id);
         Ok(id)
     }

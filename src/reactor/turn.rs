@@ -231,13 +231,29 @@ impl<H: Handler, N: Network> Reactor<H, N> {
                 self.cx.table.step(index, Step::Over);
             }
             Some(wait @ Wait::Write) => self.cx.table.end_with_reset(index, CloseReason::TimedOut(wait)),
-            Some(wait @ (Wait::Connect | Wait::FirstFrame | Wait::Idle | Wait::Frame)) => {
-                self.cx.table.end(index, CloseReason::TimedOut(wait));
+            Some(wait @ Wait::Connect) => self.cx.table.end(index, CloseReason::TimedOut(wait)),
+            Some(wait @ (Wait::FirstFrame | Wait::Idle | Wait::Frame)) => {
+                self.refuse_silent(id, CloseReason::TimedOut(wait));
             }
             // A send that failed again has its own deadline.
             None if self.cx.table.slots[index].odd.any(Odd::RETRY_SEND) => {}
             None => self.cx.table.rearm(index, &self.cx.config, self.cx.now),
         }
+    }
+
+    /// Closes a connection whose peer has kept it waiting. Only if there is a last word it is worth lingering.
+    fn refuse_silent(&mut self, id: ConnId, reason: CloseReason) {
+        let index = id.slot();
+        if !self.cx.table.slots[index].queue.is_none() {
+            // It does not take what it has coming either.
+            return self.cx.table.end(index, reason);
+        }
+        self.cx.begin(id);
+        self.refuse(index, Step::CloseLinger, reason);
+        if self.cx.queued(id) == 0 {
+            self.cx.table.step(index, Step::Over);
+        }
+        self.settle(index);
     }
 
     /// The earliest wait of connection `index`, if it is over.

@@ -74,13 +74,13 @@ impl Table {
     /// The live connection of that name.
     #[inline]
     pub(crate) fn get(&self, id: ConnId) -> Option<&Slot> {
-        self.slots.get(id.slot()).filter(|slot| slot.id == id && id != ConnId::NONE)
+        self.slots.get(id.slot()).filter(|slot| slot.id == id)
     }
 
     /// The live connection of that name, to change.
     #[inline]
     pub(crate) fn get_mut(&mut self, id: ConnId) -> Option<&mut Slot> {
-        self.slots.get_mut(id.slot()).filter(|slot| slot.id == id && id != ConnId::NONE)
+        self.slots.get_mut(id.slot()).filter(|slot| slot.id == id)
     }
 
     /// Takes a slot for a connection in `state`; `None` when there is no slot left.
@@ -88,16 +88,18 @@ impl Table {
         let index = match self.free.pop() {
             Some(index) => index as usize,
             None if self.slots.len() < SLOTS_MAX => {
-                self.slots.push(Slot::vacant(ConnId::new(self.slots.len(), 1)));
+                self.slots.push(Slot::vacant(ConnId::new(self.slots.len(), 1).vacant()));
                 self.slots.len() - 1
             }
             None => return None,
         };
         let slot = &mut self.slots[index];
+        slot.id = ConnId::from_bits(slot.id.to_bits());
         slot.odd = Odd::default();
         slot.odd.put(Odd::NOT_OPEN, state != State::Open);
         slot.state = state;
         slot.peer = peer;
+        slot.counted = false;
         slot.received = 0;
         slot.sent = 0;
         slot.last_activity = now;
@@ -113,6 +115,9 @@ impl Table {
         let index = id.slot();
         self.timers.cancel_all(id);
         self.waits.remove(node(index));
+        if self.slots[index].counted {
+            self.dismiss(self.slots[index].peer);
+        }
         let slot = &mut self.slots[index];
         debug_assert_eq!(slot.id, id, "freed twice");
         self.queues.clear(&mut slot.queue);
@@ -124,8 +129,11 @@ impl Table {
         slot.state = State::Closed;
         self.open -= 1;
         if id.generation() < GENERATION_MAX {
-            slot.id = ConnId::new(index, id.generation() + 1);
+            slot.id = ConnId::new(index, id.generation() + 1).vacant();
             self.free.push(node(index));
+        } else {
+            // Retired: it gives out no more.
+            slot.id = id.vacant();
         }
     }
 
@@ -140,7 +148,7 @@ impl Table {
         true
     }
 
-    /// Takes one connection from `peer` out of the account.
+    /// Takes one connection from `peer` out of the account again.
     pub(crate) fn dismiss(&mut self, peer: Addr) {
         let Some(ip) = peer.ip() else { return };
         if let Some(count) = self.per_address.get_mut(&ip) {

@@ -126,6 +126,8 @@ pub(crate) struct Slot {
     /// Closing: the count of received bytes at which input is not read and dropped any more.
     pub(crate) drop_until: u64,
     pub(crate) peer: Addr,
+    /// Whether it counts for the cap of its peer's address.
+    pub(crate) counted: bool,
 }
 
 impl Slot {
@@ -144,6 +146,7 @@ impl Slot {
             since: Instant::START,
             drop_until: 0,
             peer: Addr::Unnamed,
+            counted: false,
         }
     }
 

@@ -19,6 +19,7 @@ mod fanout;
 mod framing;
 mod half_close;
 mod handle;
+mod last_word;
 mod listeners;
 mod logs;
 mod looking;

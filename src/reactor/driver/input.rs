@@ -261,7 +261,7 @@ impl<H: Handler, N: Network> Reactor<H, N> {
                     match self.cx.fault.take() {
                         Some(Fault::Close(close)) => self.cx.close(self.cx.current, close),
                         Some(Fault::Frame(error)) => {
-                            self.cx.begin_close(index, Step::CloseLinger, CloseReason::Frame(error));
+                            self.refuse(index, Step::CloseLinger, CloseReason::Frame(error));
                         }
                         None => {}
                     }
@@ -330,7 +330,7 @@ impl<H: Handler, N: Network> Reactor<H, N> {
         let limit = self.cx.config.recv_bytes_max;
         if let Some(bytes) = fed.need.filter(|&bytes| rest > 0 && bytes > limit) {
             slot.odd.clear(Odd::TAIL);
-            self.cx.begin_close(index, Step::CloseLinger, CloseReason::RecvLimit { bytes, limit });
+            self.refuse(index, Step::CloseLinger, CloseReason::RecvLimit { bytes, limit });
             return false;
         }
         rest > 0
@@ -362,10 +362,10 @@ impl<H: Handler, N: Network> Reactor<H, N> {
             Ok(None) if rest.is_empty() => {}
             Ok(None) => {
                 let bytes = rest.len();
-                self.cx.begin_close(index, Step::CloseFlush, CloseReason::Truncated { bytes });
+                self.refuse(index, Step::CloseFlush, CloseReason::Truncated { bytes });
             }
             Err(error) => {
-                self.cx.begin_close(index, Step::CloseFlush, CloseReason::Frame(Box::new(error)));
+                self.refuse(index, Step::CloseFlush, CloseReason::Frame(Box::new(error)));
             }
         }
         if let Some(tail) = tail {

@@ -23,6 +23,7 @@ use std::mem;
 use super::Reactor;
 use crate::conn::state::{State, Step};
 use crate::context::Context;
+use crate::error::CloseReason;
 use crate::handler::{Conn, Handler};
 use crate::id::ConnId;
 use crate::net::{Network, Stream as _};
@@ -227,6 +228,17 @@ impl<H: Handler, N: Network> Reactor<H, N> {
             self.cx.table.slots[index].odd.set(Odd::UNREAD);
             self.drop_input(index);
         }
+    }
+
+    /// Closes a connection because of its peer, after the handler's last word.
+    pub(in crate::reactor) fn refuse(&mut self, index: usize, step: Step, reason: CloseReason) {
+        if self.cx.table.slots[index].accepts_output() {
+            self.call(index, |handler, cx, conn| {
+                handler.refused(cx, conn, &reason);
+                Ok(())
+            });
+        }
+        self.cx.begin_close(index, step, reason);
     }
 
     /// Calls the handler for a connection and closes it if the answer says so.
