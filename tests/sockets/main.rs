@@ -13,6 +13,7 @@ mod broadcast;
 mod callbacks;
 mod closing;
 mod codecs;
+mod connecting;
 mod drain;
 mod errors;
 mod fanout;
