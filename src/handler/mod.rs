@@ -18,7 +18,8 @@ use crate::context::Context;
 use crate::error::{Close, CloseReason, Result};
 use crate::id::{ConnId, ListenerId};
 
-/// The frames of a handler's codec.
+/// The frames of a handler's codec. Where they are byte slices, as most codecs' are, a program may as well write
+/// `&[u8]` in its `received`.
 pub type Frame<'a, H> = <<H as Handler>::Codec as Decoder>::Frame<'a>;
 
 /// One connection, lent to a callback.
@@ -84,7 +85,7 @@ impl Peer {
 ///
 /// ```
 /// use switchboard::codec::Lines;
-/// use switchboard::{Conn, Context, Frame, Handler, Peer, Result};
+/// use switchboard::{Conn, Context, Handler, Peer, Result};
 ///
 /// struct Upper;
 ///
@@ -96,7 +97,7 @@ impl Peer {
 ///         Some((Lines::new(), ()))
 ///     }
 ///
-///     fn received(&mut self, cx: &mut Context, _: Conn<'_, Self>, line: Frame<'_, Self>) -> Result {
+///     fn received(&mut self, cx: &mut Context, _: Conn<'_, Self>, line: &[u8]) -> Result {
 ///         cx.send(&line.to_ascii_uppercase());
 ///         cx.send(b"\n");
 ///         Ok(())
