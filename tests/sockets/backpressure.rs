@@ -198,7 +198,7 @@ fn a9_writable_is_not_called_when_output_never_passed_the_high_mark() {
 #[test]
 fn e15_a_producer_that_stops_above_the_mark_and_goes_on_in_writable_sends_all() {
     const TOTAL: usize = 16 << 20;
-    for narrow in [false, true] {
+    for (narrow, shared) in [(false, false), (false, true), (true, false), (true, true)] {
         let log = Log::default();
         let total = if narrow { TOTAL / 16 } else { TOTAL };
         let write = move |script: Script<Lines>| {
@@ -206,7 +206,8 @@ fn e15_a_producer_that_stops_above_the_mark_and_goes_on_in_writable_sends_all() 
             let produce = move |cx: &mut Context, at: &mut usize| {
                 while *at < file.len() {
                     let end = file.len().min(*at + 10_007);
-                    let sent = cx.send(&file[*at..end]);
+                    let part = file.slice(*at..end);
+                    let sent = if shared { cx.send_bytes(part) } else { cx.send(&part) };
                     assert!(sent.is_queued());
                     *at = end;
                     if sent == Sent::OverHigh {
