@@ -42,6 +42,7 @@ use crate::instant::Instant;
 use crate::net::os::{Os, OsStream};
 use crate::net::{Listener as _, Network};
 use crate::stats::Stats;
+use crate::table::Table;
 use accept::Listening;
 use handle::{Inbox, Post};
 use log_limit::LogLimit;
@@ -341,6 +342,9 @@ impl<H: Handler, N: Network> Reactor<H, N> {
         }
         self.attempts.clear();
         self.listeners.clear();
+        // Nobody is told of their end, but nobody is shown them as open either.
+        self.cx.table = Table::new(&self.cx.config);
+        self.cx.stats.open = 0;
     }
 
     /// Runs a part that calls the handler; a panic that leaves it closes every socket.
