@@ -239,5 +239,7 @@ fn serve(addr: SocketAddr) -> io::Result<()> {
     reactor.run()?;
 
     let (people, lines) = (reactor.stats().accepted, reactor.handler().lines);
-    writeln!(io::stdout(), "served {people} people, {lines} lines")
+    // Nobody may be there to read it any more.
+    let _ = writeln!(io::stdout(), "served {people} people, {lines} lines");
+    Ok(())
 }

@@ -57,5 +57,7 @@ fn serve(addr: SocketAddr) -> io::Result<()> {
 
     let stats = reactor.stats();
     let (accepted, received, sent) = (stats.accepted, stats.received, stats.sent);
-    writeln!(io::stdout(), "served {accepted} connections, {received} bytes in, {sent} bytes out")
+    // Nobody may be there to read it any more.
+    let _ = writeln!(io::stdout(), "served {accepted} connections, {received} bytes in, {sent} bytes out");
+    Ok(())
 }

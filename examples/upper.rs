@@ -74,5 +74,7 @@ fn serve(addr: SocketAddr) -> io::Result<()> {
     reactor.run()?;
 
     let (clients, Upper { lines, broken_off }) = (reactor.stats().accepted, reactor.handler());
-    writeln!(io::stdout(), "served {clients} clients, {lines} lines; {broken_off} broke off")
+    // Nobody may be there to read it any more.
+    let _ = writeln!(io::stdout(), "served {clients} clients, {lines} lines; {broken_off} broke off");
+    Ok(())
 }

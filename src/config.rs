@@ -41,7 +41,8 @@ pub struct Config {
     pub queued_bytes_max: usize,
     /// The most bytes that all send queues and undecoded input may hold together: 256 MiB. From three quarters
     /// on, the connection with the most output is not read until its output is gone; at the limit the largest
-    /// holder is closed. One visit to one connection can pass the limit before it acts.
+    /// holder is closed. Counted is what buffers occupy, which may be twice what they hold. One visit to one
+    /// connection can pass the limit before it acts.
     pub memory_bytes_max: usize,
     /// The most connections, accepted and connected together. `None`, the default: the process's descriptor
     /// limit less the larger of 8 and a sixteenth, so that files and logs can still be opened.
@@ -69,7 +70,9 @@ pub struct Config {
     pub connect_timeout: Duration,
     /// How long after the opening the first frame must be whole. Off: the protocol's to choose.
     pub first_frame_timeout: Option<Duration>,
-    /// How long a connection may be silent in both directions. Off: the protocol's to choose.
+    /// How long a connection may be silent in both directions. Off: the protocol's to choose. Time in which the
+    /// connection is not read (paused, output above the high mark) does not end it; output of our own counts
+    /// as well as input, so a server that pushes does not find out by this who is gone.
     pub idle_timeout: Option<Duration>,
     /// How long after its first byte a frame must be whole; progress does not extend it. Off: the protocol's to choose.
     pub frame_timeout: Option<Duration>,
@@ -88,7 +91,8 @@ pub struct Config {
     /// them out of the stream and they are lost; they never stall it. On or off, of several that were not
     /// received yet only the latest is kept out: Linux may leave the earlier ones in the stream as data.
     pub urgent: bool,
-    /// How long a callback may take before a warning is logged: 100 ms, one line a second at most. Measured
+    /// How long the callbacks of one connection may take in a row before a warning is logged: 100 ms, one line a
+    /// second at most. Measured
     /// with a resolution of a few milliseconds. `None` switches the measuring off.
     pub slow_callback: Option<Duration>,
     /// Whether a panic in a callback closes only its connection: off. Off, it leaves `run`, and every socket is closed.

@@ -19,6 +19,7 @@ pub type Result<T = (), E = Close> = std::result::Result<T, E>;
 ///
 /// Not an `Error` itself: then `?` could not turn every error into it.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum Close {
     /// Send what is queued, then close. Input still unread at that moment makes the system reset the
     /// connection, which destroys output that has not arrived: right when the peer has nothing more to say.

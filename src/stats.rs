@@ -54,7 +54,7 @@ pub struct Stats {
     pub posts_run: u64,
     /// Callbacks that panicked and were isolated.
     pub panics: u64,
-    /// Callbacks slower than `Config::slow_callback`.
+    /// Times the callbacks of one connection took longer in a row than `Config::slow_callback`.
     pub slow_callbacks: u64,
     /// The longest that the callbacks of one connection took in a row, its own socket calls included.
     /// Measured with a resolution of a few milliseconds while `Config::slow_callback` is set.

@@ -107,7 +107,8 @@ impl<F> Step<F> {
 ///   same bytes and more behind them.
 /// * The result does not depend on how the stream was split into inputs.
 /// * A length is compared with its limit before anything else is done with it, and nothing is reserved for it.
-/// * It may be called with empty input (after a codec was switched) and then usually answers `NeedMore`.
+/// * It may be called with empty input, and again with the same input (after a callback that could have switched
+///   the codec), and then usually answers `NeedMore`.
 /// * After an `Err` the stream has no meaning any more; the connection closes and `decode` is not called again.
 pub trait Decoder {
     /// What is cut out. It borrows from the input only, never from the codec: no copy between kernel and handler.

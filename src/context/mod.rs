@@ -40,7 +40,8 @@ pub enum Stop {
     /// At the end of this turn; every connection is reset.
     Now,
     /// Stop accepting, close connections as soon as nothing is pending for them, reset the rest after
-    /// `Config::drain_timeout`.
+    /// `Config::drain_timeout`. Pending is what is in the reactor's buffers: input that arrived and output that
+    /// did not leave. What else a handler owes its peers it says in [`Handler::drained`](crate::Handler::drained).
     Drain,
 }
 
@@ -80,6 +81,9 @@ pub struct ConnectError {
 
 impl fmt::Display for ConnectError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.limit == 0 {
+            return f.write_str("no more connects: the reactor stops");
+        }
         write!(f, "connection beyond the limit of {} (connections_max)", self.limit)
     }
 }
@@ -107,6 +111,8 @@ pub struct Context {
     /// Timers set in this callback, whose time counts from its end.
     pub(crate) fresh: Vec<(TimerId, Duration)>,
     pub(crate) wishes: Wishes,
+    /// Whether what waits on the flush list is so much that the end of the turn is too late for it.
+    pub(crate) pressing: bool,
     /// What ended the batch of frames being delivered, if it was not its end.
     pub(crate) fault: Option<Fault>,
     /// The most connections, once the network was asked for its limit.
@@ -178,6 +184,7 @@ impl Context {
             halt: false,
             fresh: Vec::new(),
             wishes: Wishes::default(),
+            pressing: false,
             fault: None,
             connections_max: usize::MAX,
         }
@@ -261,6 +268,10 @@ impl Context {
     pub fn resume(&mut self, target: ConnId) {
         if self.table.get(target).is_some_and(|slot| slot.odd.any(Odd::PAUSED)) {
             self.table.let_go(target.slot(), Odd::PAUSED);
+            if self.config.idle_timeout.is_some() || self.config.first_frame_timeout.is_some() {
+                // Its time goes on, which the end of a visit sees to.
+                self.table.ready_later(target.slot());
+            }
         }
     }
 

@@ -237,8 +237,13 @@ impl Context {
             return Ok((index, Sent::Accepted));
         }
         self.table.slots[index].odd.set(Odd::OWES_WRITABLE);
-        // Its batch stops until the kernel has taken some of it, whichever way it was sent.
-        self.halt |= target == self.current;
+        if target == self.current {
+            // Its batch stops until the kernel has taken some of it, whichever way it was sent.
+            self.halt = true;
+        } else {
+            // What many send to one in a turn must not make it slow before the kernel was offered any of it.
+            self.pressing |= self.table.slots[index].odd.any(Odd::ON_FLUSH);
+        }
         Ok((index, Sent::OverHigh))
     }
 

@@ -138,6 +138,10 @@ where
         self.right.draining(cx);
     }
 
+    fn drained(&mut self, cx: &mut Context, conn: Conn<'_, Self>) -> bool {
+        dispatch!(self, cx, conn, drained)
+    }
+
     fn closed(&mut self, cx: &mut Context, session: Self::Session, why: &CloseReason) {
         match session {
             Either::A(session) => self.left.closed(cx, session, why),

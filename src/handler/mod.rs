@@ -28,7 +28,8 @@ pub type Frame<'a, H> = <<H as Handler>::Codec as Decoder>::Frame<'a>;
 pub struct Conn<'c, H: Handler + ?Sized> {
     /// Its name.
     pub id: ConnId,
-    /// Its codec. Assigned anew in `received`, the new one cuts the very next byte.
+    /// Its codec. Assigned anew in `received`, the new one cuts the very next byte; in another callback, it is
+    /// asked about the bytes that the old one had left over.
     pub codec: &'c mut H::Codec,
     /// What the program keeps for it.
     pub session: &'c mut H::Session,
@@ -161,6 +162,16 @@ pub trait Handler {
     /// here leaves before the connections close.
     fn draining(&mut self, cx: &mut Context) {
         let _ = cx;
+    }
+
+    /// During a drain: whether this connection may be closed now. Nothing of it is in the reactor's buffers.
+    ///
+    /// A handler that still owes it something, an answer that waits for a timer, another thread or another
+    /// connection, answers `false`. It is asked again after each further callback of this connection and each
+    /// time that something sent to it has left, until `Config::drain_timeout` is over.
+    fn drained(&mut self, cx: &mut Context, conn: Conn<'_, Self>) -> bool {
+        let _ = (cx, conn);
+        true
     }
 
     /// The connection is over. Called exactly once for each `opened` that did not answer `None`; `cx.id()`

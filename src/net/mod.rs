@@ -123,6 +123,7 @@ pub trait Network: sealed::Sealed + fmt::Debug {
 
 /// What an error is about, and so what to do.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub enum Trouble {
     /// This one connection; others are not concerned.
     Connection,

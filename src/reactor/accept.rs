@@ -183,7 +183,7 @@ impl<H: Handler, N: Network> Reactor<H, N> {
                 } else {
                     self.cx.stats.accepted += 1;
                     let id = self.open(stream, &peer);
-                    self.watch(id.unwrap_or(ConnId::NONE));
+                    self.after_visit(id.unwrap_or(ConnId::NONE));
                 }
                 Accepted::One
             }

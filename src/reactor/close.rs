@@ -67,7 +67,7 @@ impl<H: Handler, N: Network> Reactor<H, N> {
         self.cx.leave();
         self.cx.out.clear();
         self.start_timers();
-        self.watch(id);
+        self.after_visit(id);
         self.cx.table.remove(id);
         self.cx.stats.open = self.cx.table.open;
         self.accept_pause.cut_short();
@@ -141,12 +141,22 @@ impl<H: Handler, N: Network> Reactor<H, N> {
         }
     }
 
-    /// Closes connection `index` if the reactor drains and nothing is pending for it.
+    /// Closes connection `index`, while the reactor drains, if nothing is pending for it here or in the handler.
     pub(super) fn close_if_drained(&mut self, index: usize) {
         let slot = &self.cx.table.slots[index];
         let busy = Odd::HELD_BACK.or(Odd::PENDING_INPUT).or(Odd::TAIL).or(Odd::QUEUED);
-        if slot.state.delivers() && !slot.odd.any(busy) {
-            self.cx.close(slot.id, Close::Linger);
+        if !slot.delivers() || slot.odd.any(busy) {
+            return;
+        }
+        let id = slot.id;
+        self.cx.begin(id);
+        let mut drained = false;
+        self.call(index, |handler, cx, conn| {
+            drained = handler.drained(cx, conn);
+            Ok(())
+        });
+        if drained {
+            self.cx.close(id, Close::Linger);
         }
     }
 

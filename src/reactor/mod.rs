@@ -255,7 +255,7 @@ impl<H: Handler, N: Network> Reactor<H, N> {
         let result = f(&mut self.handler, &mut self.cx);
         self.start_timers();
         if self.cx.table.held() > self.cx.config.memory_bytes_max {
-            self.limit_memory();
+            self.relieve();
         }
         result
     }

@@ -128,7 +128,7 @@ impl<H: Handler, N: Network> Reactor<H, N> {
         } else {
             return;
         }
-        self.watch(id);
+        self.after_visit(id);
     }
 
     #[cold]
@@ -150,7 +150,7 @@ impl<H: Handler, N: Network> Reactor<H, N> {
             slot.odd.clear(Odd::ON_READY);
             if !slot.odd.any(Odd::CLOSING) {
                 self.guard(|reactor| reactor.visit_ready(id));
-                self.watch(id);
+                self.after_visit(id);
             }
         }
     }
@@ -162,7 +162,7 @@ impl<H: Handler, N: Network> Reactor<H, N> {
             self.cx.stats.posts_run += 1;
             self.guard(|reactor| post(&mut reactor.handler, &mut reactor.cx));
             self.start_timers();
-            self.watch(ConnId::NONE);
+            self.after_visit(ConnId::NONE);
         }
         self.taken = taken;
         if let Some(stop) = stop {
@@ -185,7 +185,7 @@ impl<H: Handler, N: Network> Reactor<H, N> {
             } else {
                 self.guard(|reactor| reactor.fire(due.owner, due.key));
             }
-            self.watch(due.owner);
+            self.after_visit(due.owner);
         }
     }
 
@@ -279,6 +279,26 @@ impl<H: Handler, N: Network> Reactor<H, N> {
             }
         }
         self.cx.table.flush.drain(..count);
+    }
+
+    /// What every visit ends with.
+    #[inline]
+    pub(super) fn after_visit(&mut self, id: ConnId) {
+        self.watch(id);
+        if self.cx.pressing {
+            self.relieve();
+        }
+    }
+
+    /// Sends what waits for the end of the turn, because it is much; only what the kernel does not take then
+    /// counts against anyone.
+    #[cold]
+    pub(super) fn relieve(&mut self) {
+        self.cx.pressing = false;
+        self.flush_others();
+        if self.cx.table.held() > self.cx.config.memory_bytes_max {
+            self.limit_memory();
+        }
     }
 
     /// Notices callbacks that took too long: measured from the end of the visit before.

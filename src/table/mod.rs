@@ -300,17 +300,20 @@ impl Table {
         if slot.state == State::Lingering {
             at(slot.since + config.linger_timeout, Wait::Linger);
         }
+        // Whom nobody reads cannot be held to be silent.
+        let held_back = slot.odd.any(Odd::HELD_BACK);
         if slot.state.delivers() {
-            if let Some(timeout) = config.first_frame_timeout.filter(|_| slot.odd.any(Odd::FIRST)) {
+            let first = slot.odd.any(Odd::FIRST) && !held_back;
+            if let Some(timeout) = config.first_frame_timeout.filter(|_| first) {
                 at(slot.opened_at + timeout, Wait::FirstFrame);
             }
-            // A frame that is whole, or whose rest is not read, waits for the program and not for the peer.
-            let partial = slot.odd.any(Odd::TAIL) && !slot.odd.any(Odd::DECODABLE.or(Odd::HELD_BACK));
+            // A frame that is whole waits for the program.
+            let partial = slot.odd.any(Odd::TAIL) && !slot.odd.any(Odd::DECODABLE) && !held_back;
             if let Some(timeout) = config.frame_timeout.filter(|_| partial) {
                 at(slot.since + timeout, Wait::Frame);
             }
         }
-        if let Some(timeout) = config.idle_timeout.filter(|_| !slot.state.is_closing()) {
+        if let Some(timeout) = config.idle_timeout.filter(|_| !slot.state.is_closing() && !held_back) {
             at(slot.last_activity + timeout, Wait::Idle);
         }
         next

@@ -171,12 +171,11 @@ impl<H: Handler, N: Network> Reactor<H, N> {
         self.complete(index);
         if self.cx.table.slots[index].odd.any(Odd::DRAIN) {
             self.close_if_drained(index);
+            self.flush_out(index);
             self.complete(index);
         }
         // Not only at the end of the turn: a thousand connections may grow in one.
-        if self.cx.table.held() > self.cx.config.memory_bytes_max {
-            self.limit_memory();
-        }
+        self.cx.pressing |= self.cx.table.held() > self.cx.config.memory_bytes_max;
         if !self.cx.table.slots[index].odd.any(Odd::RETRY_SEND) {
             self.cx.table.rearm(index, &self.cx.config, self.cx.now);
         }
@@ -252,6 +251,14 @@ impl<H: Handler, N: Network> Reactor<H, N> {
         let conn = Conn { id, codec: &mut link.codec, session: &mut link.session };
         if let Err(close) = callback(&mut self.handler, &mut self.cx, conn) {
             self.cx.close(id, close);
+        }
+        // It may have switched the codec: the new one is asked about the bytes that the old one left.
+        let slot = &mut self.cx.table.slots[index];
+        if slot.odd.any(Odd::TAIL) && slot.delivers() {
+            slot.odd.set(Odd::DECODABLE);
+            if slot.delivers_now() {
+                self.cx.table.ready_later(index);
+            }
         }
     }
 
