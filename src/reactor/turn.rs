@@ -218,7 +218,8 @@ impl<H: Handler, N: Network> Reactor<H, N> {
         let wait = self.wait_over(index);
         if wait.is_some_and(|wait| wait != Wait::Linger) {
             // The loop may have stood still, and a poll takes only so many events: before a peer is held to
-            // have been silent, the kernel is asked.
+            // have been silent, the kernel is asked, also if the ready queue would do so in the next turn.
+            self.cx.table.slots[index].odd.clear(Odd::ON_READY);
             self.visit(id, Readiness::READABLE.or(Readiness::WRITABLE));
             self.watch(id);
         } else if retry {
