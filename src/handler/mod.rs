@@ -78,6 +78,8 @@ impl Peer {
 /// ```text
 /// opened ──▶ received ──▶ received ──▶ … ──▶ half_closed ──▶ closed
 ///        └── writable, urgent, timer: anywhere between ──┘
+///        └── refused: a last word before a close that the peer brought about
+///        └── drained: while the reactor drains, may it be closed?
 /// ```
 ///
 /// A connection that is reset or runs out of time is closed without `half_closed`. Once the program closes one, by
