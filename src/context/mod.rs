@@ -268,7 +268,8 @@ impl Context {
     pub fn resume(&mut self, target: ConnId) {
         if self.table.get(target).is_some_and(|slot| slot.odd.any(Odd::PAUSED)) {
             self.table.let_go(target.slot(), Odd::PAUSED);
-            if self.config.idle_timeout.is_some() || self.config.first_frame_timeout.is_some() {
+            let timed = self.config.idle_timeout.is_some() || self.config.first_frame_timeout.is_some();
+            if timed && self.table.slots[target.slot()].state != State::Connecting {
                 // Its time goes on, which the end of a visit sees to.
                 self.table.ready_later(target.slot());
             }

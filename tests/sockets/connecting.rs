@@ -66,6 +66,27 @@ fn d5_a_connect_that_nobody_answers_fails_in_time() {
     assert_eq!(told.iter().collect::<Vec<_>>(), ["4 failed: timed out waiting for the connect"]);
 }
 
+// D11: paused and resumed while it connects: there is nothing to be visited yet.
+#[test]
+fn d11_a_connect_can_be_paused_and_resumed() {
+    let (addr, _sockets) = black_hole();
+    let (tell, told) = mpsc::channel();
+    let mut config = Config::default();
+    config.connect_timeout = Duration::from_millis(50);
+    config.idle_timeout = Some(Duration::from_millis(10));
+    let mut reactor = Reactor::new(Client(tell), config).expect("made");
+    let id = reactor.with(|_, cx| cx.connect(addr, 6)).expect("room");
+    reactor.turn(Some(Duration::ZERO)).expect("the attempt begins");
+    reactor.with(|_, cx| {
+        assert!(cx.send_to(id, b"queued\n").is_queued());
+        cx.pause(id);
+        cx.resume(id);
+    });
+    reactor.run().expect("returns when nothing is left");
+    drop(reactor);
+    assert_eq!(told.iter().collect::<Vec<_>>(), ["6 failed: timed out waiting for the connect"]);
+}
+
 // D11: closed while it connects: one report, no `opened`, no `closed`.
 #[test]
 fn d11_a_connect_that_is_given_up_is_told_once() {

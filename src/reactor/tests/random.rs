@@ -23,7 +23,7 @@ use crate::readiness::Readiness;
 use crate::table::slot::Odd;
 
 /// How many runs; one with SEED set.
-const SEEDS: u64 = 40;
+const SEEDS: u64 = 100;
 
 const READABLE: Readiness = Readiness::READABLE;
 const WRITABLE: Readiness = Readiness::WRITABLE;
