@@ -47,6 +47,11 @@ impl Readiness {
         Readiness(self.0 & !other.0)
     }
 
+    /// The set as a number.
+    pub(crate) const fn bits(self) -> u8 {
+        self.0
+    }
+
     /// Whether nothing is in this set.
     pub const fn is_empty(self) -> bool {
         self.0 == 0

@@ -14,6 +14,7 @@
 //! ```
 
 mod accept;
+mod audit;
 mod close;
 mod connect;
 mod driver;
@@ -21,6 +22,7 @@ mod handle;
 mod log_limit;
 mod turn;
 
+pub(crate) use audit::Socket;
 pub use handle::{Handle, PostError};
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};

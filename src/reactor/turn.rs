@@ -76,7 +76,7 @@ impl<H: Handler, N: Network> Reactor<H, N> {
     }
 
     /// How long the poll may wait: not at all while anything is pending, else until the next deadline.
-    fn poll_timeout(&mut self, timeout: Option<Duration>) -> Option<Duration> {
+    pub(super) fn poll_timeout(&mut self, timeout: Option<Duration>) -> Option<Duration> {
         let table = &mut self.cx.table;
         let pending = !table.ready.is_empty()
             || !table.flush.is_empty()

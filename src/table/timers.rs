@@ -196,6 +196,11 @@ impl Timers {
         self.slots.len()
     }
 
+    /// How many of them belong to connections.
+    pub(crate) fn owned(&self) -> usize {
+        self.slots.iter().filter(|(_, timer)| timer.owner != ConnId::NONE).count()
+    }
+
     fn is_live(&self, id: TimerId) -> bool {
         let timer = self.slots.get(id.slot as usize);
         timer.is_some_and(|timer| generation_of(timer.sequence) == id.generation)
