@@ -80,6 +80,7 @@
 //! | `handler`, `context` | what users write against | table |
 //! | `net` | the seam: sockets, readiness, the clock; `net::os` is the only part that names the system | words |
 //! | `reactor` | the loop, and bytes between one stream and one connection | context, net |
+//! | `sim` | a network in memory behind the same seam, with virtual time and faults, and the search for what breaks on it | reactor |
 //! | `select` | the three sets of `select`; a leaf that nothing uses | words |
 //!
 //! To follow one request through the source: `reactor/turn.rs` (`one_turn`, `dispatch`), `reactor/driver/mod.rs`
@@ -124,6 +125,7 @@ pub mod codec;
 pub mod net;
 #[cfg(unix)]
 pub mod select;
+pub mod sim;
 
 mod addr;
 mod config;

@@ -28,8 +28,12 @@ const LAYERS: &[Layer] = &[
     Layer { name: "context", modules: &["handler", "context"], rests_on: &["table"] },
     Layer { name: "net", modules: &["net"], rests_on: &["words"] },
     Layer { name: "reactor", modules: &["reactor"], rests_on: &["context", "net"] },
-    Layer { name: "sim/network", modules: &["sim::network"], rests_on: &["net"] },
-    Layer { name: "sim/run", modules: &["sim", "sim::run"], rests_on: &["reactor", "sim/network"] },
+    Layer {
+        name: "sim/network",
+        modules: &["sim::network", "sim::tape", "sim::trace", "sim::faults", "sim::errno"],
+        rests_on: &["net"],
+    },
+    Layer { name: "sim/run", modules: &["sim"], rests_on: &["reactor", "sim/network"] },
     Layer { name: "select", modules: &["select"], rests_on: &["words"] },
 ];
 
@@ -57,7 +61,7 @@ const BANS: &[Ban] = &[
         paths: &["std::time::Instant", "std::time::SystemTime", "std::time::UNIX_EPOCH"],
         only_in: &["net::os", "select"],
     },
-    Ban { rule: Rule::Threads, paths: &["std::thread"], only_in: &["net::os"] },
+    Ban { rule: Rule::Threads, paths: &["std::thread"], only_in: &["net::os", "sim::search"] },
     Ban {
         rule: Rule::Random,
         paths: &["std::collections::hash_map::RandomState", "std::hash::RandomState"],

@@ -1,0 +1,290 @@
+//! Clients: what stands at the other end of a simulated connection.
+//!
+//! It knows one socket of its own and what it wants to do with it. It does not know the server. A client is a
+//! function that is called whenever something may have changed; a [`Script`](super::Script) is one made of steps.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::errno::Errno;
+use super::network::{Actor, Received, SimNet, SockId};
+use crate::instant::Instant;
+
+/// What a client waits for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Next {
+    /// Something to happen to its socket.
+    Wait,
+    /// That, or this time to pass.
+    WaitFor(Duration),
+    /// Nothing: it is done, and what is still open is closed.
+    Done,
+}
+
+/// How a connection ended, as its client saw it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum End {
+    /// It did not: the client left first, or was still waiting.
+    Open,
+    /// The server ended its side.
+    Ended,
+    /// The server reset it.
+    Reset,
+    /// It never came about, or the system gave it up.
+    Failed(Errno),
+}
+
+/// What is known of a client when the run is over.
+#[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ClientReport {
+    /// Everything it received.
+    pub received: Vec<u8>,
+    /// How its connection ended.
+    pub end: End,
+    /// Whether a fault cut its connection: then it need not have come to its end.
+    pub cut: bool,
+    /// Whether it came to its end.
+    pub done: bool,
+    /// What went wrong, or what it still waits for.
+    pub trouble: Option<String>,
+}
+
+impl fmt::Debug for ClientReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientReport")
+            .field("received", &format_args!("{}", super::trace::Shown(&self.received)))
+            .field("end", &self.end)
+            .field("cut", &self.cut)
+            .field("done", &self.done)
+            .field("trouble", &self.trouble)
+            .finish()
+    }
+}
+
+impl ClientReport {
+    fn new() -> ClientReport {
+        ClientReport { received: Vec::new(), end: End::Open, cut: false, done: false, trouble: None }
+    }
+}
+
+/// The client's socket, lent to it. No call waits.
+pub struct Peer<'a> {
+    net: &'a SimNet,
+    sock: Option<SockId>,
+    report: &'a mut ClientReport,
+    refused: Option<Errno>,
+}
+
+impl fmt::Debug for Peer<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Peer").field("sock", &self.sock).field("report", &self.report).finish_non_exhaustive()
+    }
+}
+
+impl Peer<'_> {
+    /// The time on the simulated clock.
+    pub fn now(&self) -> Instant {
+        Instant::from_nanos(self.net.world().borrow().now)
+    }
+
+    /// Whether the connect has succeeded. It may be over again by now.
+    pub fn is_connected(&self) -> bool {
+        self.sock.is_some_and(|sock| self.net.world().borrow().is_connected(sock))
+    }
+
+    /// Why there is no connection, if the connect failed.
+    pub fn refused(&self) -> Option<Errno> {
+        self.refused
+    }
+
+    /// Whether a fault has cut the connection: what it waits for need not come.
+    pub fn is_cut(&self) -> bool {
+        self.report.cut
+    }
+
+    /// Everything received so far.
+    pub fn received(&self) -> &[u8] {
+        &self.report.received
+    }
+
+    /// Sends the beginning of `bytes` and says how many; none when the buffers are full or the connection is over.
+    pub fn send(&mut self, bytes: &[u8]) -> usize {
+        let Some(sock) = self.sock else { return 0 };
+        self.net.world().borrow_mut().client_send(sock, bytes)
+    }
+
+    /// Sends one urgent byte; whether it could be sent.
+    pub fn send_urgent(&mut self, byte: u8) -> bool {
+        let Some(sock) = self.sock else { return false };
+        self.net.world().borrow_mut().client_send_urgent(sock, byte)
+    }
+
+    /// Receives at most `max` bytes, which are added to what [`received`](Peer::received) shows.
+    pub fn recv(&mut self, max: usize) -> Received {
+        let Some(sock) = self.sock else {
+            return match self.report.end {
+                End::Open => Received::Nothing,
+                End::Ended => Received::End,
+                End::Reset => Received::Failed(Errno::ECONNRESET),
+                End::Failed(error) => Received::Failed(error),
+            };
+        };
+        let outcome = self.net.world().borrow_mut().client_recv(sock, max, &mut self.report.received);
+        match outcome {
+            Received::End if self.report.end == End::Open => self.report.end = End::Ended,
+            Received::Failed(Errno::ECONNRESET | Errno::EPIPE) => self.report.end = End::Reset,
+            Received::Failed(error) => self.report.end = End::Failed(error),
+            _ => {}
+        }
+        outcome
+    }
+
+    /// Ends the client's side.
+    pub fn shutdown(&mut self) {
+        if let Some(sock) = self.sock {
+            self.net.world().borrow_mut().client_shutdown(sock);
+        }
+    }
+
+    /// Closes the connection.
+    pub fn close(&mut self) {
+        if let Some(sock) = self.sock.take() {
+            self.net.world().borrow_mut().client_close(sock, false);
+        }
+    }
+
+    /// Resets the connection.
+    pub fn reset(&mut self) {
+        if let Some(sock) = self.sock.take() {
+            self.net.world().borrow_mut().client_close(sock, true);
+        }
+    }
+
+    /// One of `ways` ways, from the tape of the run.
+    pub fn choose(&mut self, ways: usize) -> usize {
+        self.net.world().borrow_mut().tape.choose("what a client does", ways)
+    }
+
+    /// Says what is wrong, or what the client waits for: a run whose client has something to say, and was not cut
+    /// by a fault, has failed.
+    pub fn trouble(&mut self, what: impl Into<String>) {
+        self.report.trouble = Some(what.into());
+    }
+
+    /// Takes back what [`trouble`](Peer::trouble) said.
+    pub fn no_trouble(&mut self) {
+        self.report.trouble = None;
+    }
+}
+
+/// A client in the world.
+pub(super) struct ClientActor {
+    host: SimNet,
+    number: u32,
+    to: SocketAddr,
+    begin_at: u64,
+    begun: bool,
+    sock: Option<SockId>,
+    refused: Option<Errno>,
+    program: Box<dyn FnMut(&mut Peer<'_>) -> Next>,
+    report: Rc<RefCell<ClientReport>>,
+}
+
+impl ClientActor {
+    /// Puts a client on a host of its own.
+    pub(super) fn add(
+        host: SimNet,
+        to: SocketAddr,
+        begin_at: Duration,
+        program: Box<dyn FnMut(&mut Peer<'_>) -> Next>,
+    ) -> Rc<RefCell<ClientReport>> {
+        let report = Rc::new(RefCell::new(ClientReport::new()));
+        let world = Rc::clone(host.world());
+        let number = world.borrow().next_actor();
+        let begin_at = u64::try_from(begin_at.as_nanos()).unwrap_or(u64::MAX);
+        let actor = ClientActor {
+            host,
+            number,
+            to,
+            begin_at,
+            begun: false,
+            sock: None,
+            refused: None,
+            program,
+            report: Rc::clone(&report),
+        };
+        world.borrow_mut().add_actor(Box::new(actor));
+        report
+    }
+
+    fn begin(&mut self) {
+        self.begun = true;
+        let connected =
+            self.host.world().borrow_mut().client_connect(self.host.number(), self.to, self.number);
+        match connected {
+            Ok(sock) => self.sock = Some(sock),
+            Err(error) => {
+                // Nothing but a fault lets a client's connect fail at once.
+                self.report.borrow_mut().cut = true;
+                self.refuse(error);
+            }
+        }
+    }
+
+    fn refuse(&mut self, error: Errno) {
+        self.refused = Some(error);
+        self.report.borrow_mut().end = End::Failed(error);
+    }
+
+    /// Looks at the socket before the client does.
+    fn look(&mut self) {
+        let Some(sock) = self.sock else { return };
+        let mut world = self.host.world().borrow_mut();
+        self.report.borrow_mut().cut |= world.is_cut(sock);
+        if let Some(error) = world.failed_to_connect(sock) {
+            world.client_close(sock, false);
+            drop(world);
+            self.sock = None;
+            self.refuse(error);
+        }
+    }
+}
+
+impl Actor for ClientActor {
+    fn act(&mut self, _: &SimNet) {
+        let now = self.host.world().borrow().now;
+        if !self.begun && now < self.begin_at {
+            return self.host.world().borrow_mut().act_in(self.number, self.begin_at - now);
+        }
+        if !self.begun {
+            self.begin();
+        }
+        if self.report.borrow().done {
+            return;
+        }
+        self.look();
+        let mut report = self.report.borrow_mut();
+        let mut peer = Peer { net: &self.host, sock: self.sock, report: &mut report, refused: self.refused };
+        let next = (self.program)(&mut peer);
+        self.sock = peer.sock;
+        match next {
+            Next::Wait => {}
+            Next::WaitFor(time) => {
+                let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX).max(1);
+                self.host.world().borrow_mut().act_in(self.number, nanos);
+            }
+            Next::Done => {
+                report.done = true;
+                if let Some(sock) = self.sock.take() {
+                    report.cut |= self.host.world().borrow().is_cut(sock);
+                    self.host.world().borrow_mut().client_close(sock, false);
+                }
+            }
+        }
+    }
+}

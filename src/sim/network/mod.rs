@@ -1,0 +1,449 @@
+//! The simulated network: the traits of [`net`](crate::net) on a world with a virtual clock.
+//!
+//! It knows what the reactor may ask of a network and answers as Linux does, row by row of a table that is tested
+//! against the kernel. It does not know who plays the peers (`actors` of the world do) nor what is right.
+//!
+//! A poll with nothing to report moves the world on: to the next event, the next actor's turn, its own deadline. So
+//! a minute of waiting takes as long as what happens in it.
+
+mod calls;
+mod clients;
+mod socket;
+mod tcp;
+mod world;
+
+pub use clients::Received;
+pub(crate) use socket::SockId;
+pub(crate) use world::{Actor, MILLI, Route, World};
+
+use std::cell::RefCell;
+use std::fmt;
+use std::io::{self, IoSlice};
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::errno::Errno;
+use super::faults::Fault;
+use crate::addr::Addr;
+use crate::config::Listen;
+use crate::id::{ConnId, ListenerId};
+use crate::instant::Instant;
+use crate::net::{Event, Listener, Network, Stream, Token, Trouble, Wake, sealed};
+use crate::readiness::Readiness;
+use socket::Owner;
+use world::{Step, What};
+
+/// How much later than its deadline a poll may return.
+const LATE: [u64; 4] = [0, MILLI, 5 * MILLI, 60 * MILLI];
+
+/// For how long a process may stand still.
+const STANDSTILLS: [u64; 4] = [0, 100 * MILLI, 2000 * MILLI, 60_000 * MILLI];
+
+/// A host in a simulated network, for a reactor to run on. Clones are the same host.
+#[derive(Clone)]
+pub struct SimNet {
+    world: Rc<RefCell<World>>,
+    host: usize,
+    /// Whether a poll of this host moves the world.
+    drives: bool,
+}
+
+impl SimNet {
+    /// A new host in `world`. One host of a world drives it.
+    pub(crate) fn new(world: &Rc<RefCell<World>>, drives: bool) -> SimNet {
+        let host = world.borrow_mut().add_host();
+        SimNet { world: Rc::clone(world), host, drives }
+    }
+
+    fn clock(&self) -> u64 {
+        self.world.borrow().now
+    }
+
+    /// Its number in its world.
+    pub(crate) fn number(&self) -> usize {
+        self.host
+    }
+
+    /// The world it is in.
+    pub(crate) fn world(&self) -> &Rc<RefCell<World>> {
+        &self.world
+    }
+
+    /// Has an actor run this host's reactor: told whenever its poll would return.
+    pub(crate) fn run_by(&self, actor: u32) {
+        self.world.borrow_mut().hosts[self.host].actor = Some(actor);
+    }
+
+    /// When the poll of a host that does not drive the world wants to return, if it was not ready.
+    pub(crate) fn asleep_until(&self) -> Option<u64> {
+        self.world.borrow().hosts[self.host].asleep
+    }
+
+    /// Whether its poll has nothing to report for now.
+    pub(crate) fn is_calm(&self) -> bool {
+        let world = self.world.borrow();
+        let host = &world.hosts[self.host];
+        host.ready.is_empty() && !host.waker.0.load(Ordering::Acquire)
+    }
+
+    /// Has its poll return.
+    pub(crate) fn rouse(&self) {
+        self.world.borrow().hosts[self.host].waker.0.store(true, Ordering::Release);
+    }
+
+    /// How many descriptors are open on this host.
+    pub(crate) fn descriptors(&self) -> usize {
+        self.world.borrow().hosts[self.host].descriptors
+    }
+
+    /// How many descriptors may be open.
+    pub(crate) fn limit_descriptors(&self, max: usize) {
+        self.world.borrow_mut().hosts[self.host].descriptors_max = max;
+    }
+
+    /// Which local ports connects may take.
+    pub(crate) fn limit_ports(&self, min: u16, max: u16) {
+        let mut world = self.world.borrow_mut();
+        let host = &mut world.hosts[self.host];
+        (host.ports_min, host.ports_max, host.next_port) = (min, max, min);
+    }
+
+    /// Has the next event happen if it is not after `until`.
+    pub(crate) fn step(&self, until: u64) -> bool {
+        let step = self.world.borrow_mut().step(until);
+        match step {
+            Step::Nothing => false,
+            Step::Happened => true,
+            Step::Act(actor) => {
+                let taken = self.world.borrow_mut().actors[actor as usize].take();
+                match taken {
+                    Some(mut one) => {
+                        one.act(self);
+                        let mut world = self.world.borrow_mut();
+                        world.actors[actor as usize] = Some(one);
+                        world.wake_hosts();
+                    }
+                    // It is acting: once more when it is done.
+                    None => self.world.borrow_mut().act_in(actor, 1),
+                }
+                true
+            }
+        }
+    }
+
+    /// Something may arrive between two calls.
+    #[inline]
+    fn preempt(&self) {
+        let until = {
+            let mut world = self.world.borrow_mut();
+            let world = &mut *world;
+            match world.faults.take(&mut world.tape, Fault::Preempt, 3) {
+                0 => return,
+                way => world.now + [0, 10_000, MILLI][way],
+            }
+        };
+        if self.drives {
+            self.step(until);
+        }
+    }
+
+    /// The events that are there now.
+    fn report(&self, events: &mut SimEvents) {
+        let mut world = self.world.borrow_mut();
+        let world = &mut *world;
+        let host = &mut world.hosts[self.host];
+        if host.waker.0.swap(false, Ordering::AcqRel) {
+            events.list.push(Event { token: Token::WAKER, readiness: Readiness::READABLE });
+        }
+        let mut room = events.capacity.saturating_sub(events.list.len());
+        let waiting = host.ready.len();
+        if waiting > 1 {
+            let way = world.faults.take(&mut world.tape, Fault::CutBatch, waiting);
+            if way > 0 {
+                room = room.min(way);
+            }
+            let way = world.faults.take(&mut world.tape, Fault::Reorder, waiting);
+            world.hosts[self.host].ready.rotate_left(way);
+        }
+        while room > 0 {
+            let Some(id) = world.hosts[self.host].ready.pop_front() else { break };
+            let sock = &mut world.socks[id as usize];
+            sock.pending = false;
+            let readiness = sock.readiness();
+            if let (Owner::Poll(token), false) = (sock.owner, readiness.is_empty()) {
+                if !readiness.intersects(Readiness::WRITABLE) {
+                    sock.no_space = true;
+                }
+                events.list.push(Event { token, readiness });
+                room -= 1;
+                world
+                    .note(What::Poll, id, u64::from(readiness.bits()), |_| format!("#{id} is {readiness:?}"));
+            }
+        }
+        let count = world.hosts[self.host].registered.len();
+        if room > 0 && count > 0 {
+            const KINDS: [Readiness; 3] =
+                [Readiness::READABLE, Readiness::WRITABLE, Readiness::READABLE.or(Readiness::WRITABLE)];
+            let way = world.faults.take(&mut world.tape, Fault::Spurious, 1 + count * KINDS.len());
+            if let Some(way) = way.checked_sub(1) {
+                let id = world.hosts[self.host].registered[way / KINDS.len()];
+                if let Owner::Poll(token) = world.socks[id as usize].owner {
+                    let readiness = KINDS[way % KINDS.len()];
+                    events.list.push(Event { token, readiness });
+                    world.note(What::Poll, id, 1 << 32, |_| format!("#{id} is {readiness:?}, for no reason"));
+                }
+            }
+        }
+        let gone = world.hosts[self.host].gone.len();
+        let way = world.faults.take(&mut world.tape, Fault::Stale, 1 + gone);
+        if let Some(way) = way.checked_sub(1) {
+            let token = world.hosts[self.host].gone[way];
+            events.list.push(Event { token, readiness: Readiness::READABLE.or(Readiness::WRITABLE) });
+            world.trace.note(world.now, What::Poll as u8, u32::MAX, way as u64);
+        }
+    }
+
+    /// Whether a signal or a standstill comes with this poll.
+    fn disturb(&self) -> bool {
+        let (interrupted, until) = {
+            let mut world = self.world.borrow_mut();
+            let world = &mut *world;
+            world.trace.note(world.now, What::Poll as u8, 0, self.host as u64);
+            let still = STANDSTILLS[world.faults.take(&mut world.tape, Fault::Standstill, STANDSTILLS.len())];
+            let interrupted = world.faults.take(&mut world.tape, Fault::Interrupt, 2) == 1;
+            (interrupted, world.now + still)
+        };
+        let now = self.clock();
+        if until > now {
+            while self.step(until) {}
+            let mut world = self.world.borrow_mut();
+            world.now = until;
+            let now = world.now;
+            world.trace.say(now, || "the process stood still until now".into());
+        }
+        interrupted
+    }
+}
+
+impl fmt::Debug for SimNet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SimNet").field("host", &self.host).finish_non_exhaustive()
+    }
+}
+
+/// Room for the events of one poll of a simulated network.
+#[derive(Debug)]
+pub struct SimEvents {
+    list: Vec<Event>,
+    capacity: usize,
+}
+
+impl sealed::Sealed for SimNet {}
+
+impl Network for SimNet {
+    type Stream = SimStream;
+    type Listener = SimListener;
+    type Events = SimEvents;
+
+    fn now(&self) -> Instant {
+        Instant::from_nanos(self.world.borrow().now)
+    }
+
+    fn coarse_now(&self) -> Instant {
+        // It stands at the last tick of 4 ms.
+        Instant::from_nanos(self.world.borrow().now / (4 * MILLI) * (4 * MILLI))
+    }
+
+    fn events(&self, capacity: usize) -> SimEvents {
+        SimEvents { list: Vec::new(), capacity }
+    }
+
+    fn poll(&mut self, events: &mut SimEvents, timeout: Option<Duration>) -> io::Result<()> {
+        events.list.clear();
+        self.world.borrow_mut().hosts[self.host].asleep = None;
+        let interrupted = self.disturb();
+        // In whole milliseconds, rounded up.
+        let wait = timeout.map(|timeout| {
+            let nanos = u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX / 2);
+            nanos.div_ceil(MILLI).saturating_mul(MILLI)
+        });
+        let start = self.clock();
+        let deadline = wait.map_or(u64::MAX, |wait| start.saturating_add(wait));
+        if self.drives {
+            while self.step(start) {}
+        }
+        loop {
+            self.report(events);
+            if !events.list.is_empty() || interrupted || deadline <= self.clock() {
+                return Ok(());
+            }
+            if !self.drives {
+                self.world.borrow_mut().hosts[self.host].asleep = Some(deadline);
+                return Ok(());
+            }
+            let next = self.world.borrow().next_at().unwrap_or(u64::MAX);
+            if next > deadline || next == u64::MAX {
+                let mut world = self.world.borrow_mut();
+                let world = &mut *world;
+                if deadline == u64::MAX {
+                    // Nothing will ever happen again.
+                    world.hosts[self.host].asleep = Some(u64::MAX);
+                } else {
+                    let late = LATE[world.faults.take(&mut world.tape, Fault::LatePoll, LATE.len())];
+                    world.now = deadline + late;
+                }
+                return Ok(());
+            }
+            self.step(next);
+        }
+    }
+
+    fn iter(events: &SimEvents) -> impl Iterator<Item = Event> {
+        events.list.iter().copied()
+    }
+
+    fn listen(&mut self, listen: &Listen, id: ListenerId) -> io::Result<SimListener> {
+        let mut world = self.world.borrow_mut();
+        let sock = world.listen(self.host, listen.addr, listen.backlog)?;
+        world.register(sock, Token::listener(id)).inspect_err(|_| world.close(sock))?;
+        drop(world);
+        Ok(SimListener(SimStream { net: self.clone(), sock }))
+    }
+
+    fn connect(&mut self, addr: SocketAddr) -> io::Result<SimStream> {
+        let sock = self.world.borrow_mut().connect(self.host, addr)?;
+        Ok(SimStream { net: self.clone(), sock })
+    }
+
+    fn register(&mut self, stream: &SimStream, id: ConnId) -> io::Result<()> {
+        Ok(self.world.borrow_mut().register(stream.sock, Token::conn(id))?)
+    }
+
+    fn waker(&mut self) -> io::Result<Arc<dyn Wake>> {
+        let waker = Arc::clone(&self.world.borrow().hosts[self.host].waker);
+        Ok(waker)
+    }
+
+    fn descriptors_max(&self) -> Option<usize> {
+        Some(self.world.borrow().hosts[self.host].descriptors_max)
+    }
+
+    fn trouble(error: &io::Error) -> Trouble {
+        Errno::of(error).map_or(Trouble::Socket, Errno::trouble)
+    }
+}
+
+/// A connection of the simulated network.
+pub struct SimStream {
+    net: SimNet,
+    sock: SockId,
+}
+
+impl SimStream {
+    /// Whether the network has something for it that was not fetched and that no edge to come will announce.
+    pub(crate) fn is_forgotten(&self) -> bool {
+        let world = self.net.world.borrow();
+        let sock = &world.socks[self.sock as usize];
+        sock.has_news() && !sock.pending
+    }
+
+    /// How often it was received from.
+    pub(crate) fn recvs(&self) -> u64 {
+        self.net.world.borrow().socks[self.sock as usize].recvs
+    }
+
+    /// Whether it takes bytes and no edge to come will say so.
+    pub(crate) fn takes_unannounced(&self) -> bool {
+        let world = self.net.world.borrow();
+        let sock = &world.socks[self.sock as usize];
+        !sock.pending && (sock.shut_send || (sock.is_writable() && !sock.no_space && !sock.flying))
+    }
+}
+
+impl Drop for SimStream {
+    fn drop(&mut self) {
+        // It is borrowed only while something in it has panicked, and unwinds.
+        if let Ok(mut world) = self.net.world.try_borrow_mut() {
+            world.close(self.sock);
+        }
+    }
+}
+
+impl fmt::Debug for SimStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SimStream(#{})", self.sock)
+    }
+}
+
+impl Stream for SimStream {
+    fn recv(&self, buf: &mut [u8]) -> io::Result<usize> {
+        debug_assert!(!buf.is_empty(), "an empty buffer makes every stream look ended");
+        self.net.preempt();
+        Ok(self.net.world.borrow_mut().recv(self.sock, buf)?)
+    }
+
+    fn recv_urgent(&self) -> io::Result<u8> {
+        self.net.preempt();
+        match self.net.world.borrow_mut().recv_urgent(self.sock)? {
+            Some(byte) => Ok(byte),
+            None => Err(io::ErrorKind::UnexpectedEof.into()),
+        }
+    }
+
+    fn send(&self, bytes: &[u8]) -> io::Result<usize> {
+        self.net.preempt();
+        Ok(self.net.world.borrow_mut().send(self.sock, &[IoSlice::new(bytes)])?)
+    }
+
+    fn send_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.net.preempt();
+        Ok(self.net.world.borrow_mut().send(self.sock, slices)?)
+    }
+
+    fn shutdown(&self) -> io::Result<()> {
+        Ok(self.net.world.borrow_mut().shutdown(self.sock)?)
+    }
+
+    fn reset_on_close(&self) -> io::Result<()> {
+        self.net.world.borrow_mut().socks[self.sock as usize].reset_on_close = true;
+        Ok(())
+    }
+
+    fn take_error(&self) -> io::Result<Option<io::Error>> {
+        Ok(self.net.world.borrow_mut().take_error(self.sock).map(io::Error::from))
+    }
+
+    fn local_addr(&self) -> io::Result<Addr> {
+        Ok(Addr::from(self.net.world.borrow().socks[self.sock as usize].local))
+    }
+
+    fn peer_addr(&self) -> io::Result<Addr> {
+        Ok(Addr::from(self.net.world.borrow().peer_addr(self.sock)?))
+    }
+}
+
+/// A listener of the simulated network.
+pub struct SimListener(SimStream);
+
+impl fmt::Debug for SimListener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SimListener(#{})", self.0.sock)
+    }
+}
+
+impl Listener for SimListener {
+    type Stream = SimStream;
+
+    fn accept(&self) -> io::Result<(SimStream, Addr)> {
+        self.0.net.preempt();
+        let (sock, from) = self.0.net.world.borrow_mut().accept(self.0.sock)?;
+        Ok((SimStream { net: self.0.net.clone(), sock }, Addr::from(from)))
+    }
+
+    fn local_addr(&self) -> io::Result<Addr> {
+        self.0.local_addr()
+    }
+}

@@ -1,0 +1,383 @@
+//! The simulated world: a clock, hosts, sockets, and what is under way between them.
+//!
+//! It knows what happens next and hands it out in order of time. What a segment or a call does is said in `tcp`
+//! and `calls`; what programs do with their sockets is theirs.
+//!
+//! ```text
+//!  heap of events ─▶ segment arrives, connect arrives, actor's turn, … ─▶ ready list of a host ─▶ its poll
+//!  (time, number)
+//! ```
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::SimNet;
+use super::socket::{BUFFER, NOBODY, Owner, Phase, Sock, SockId};
+use crate::id::ConnId;
+use crate::net::{Token, Wake};
+use crate::sim::faults::{Fault, Faults};
+use crate::sim::tape::Tape;
+use crate::sim::trace::Trace;
+
+/// What small buffers hold.
+const SMALL: [usize; 8] = [1, 2, 3, 7, 16, 64, 300, 4096];
+
+/// Nanoseconds of a millisecond.
+pub(crate) const MILLI: u64 = 1_000_000;
+
+/// What an event does.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) enum Event {
+    /// Bytes, and the end behind them, of this socket arrive at the other end.
+    Segment(SockId),
+    /// The end of this socket's side arrives.
+    Fin(SockId),
+    /// A reset by this socket arrives; so many of its bytes do before.
+    Reset(SockId, usize),
+    /// The attempt of this socket to connect arrives.
+    Syn(SockId),
+    /// This socket takes bytes again.
+    Space(SockId),
+    /// The system gives this socket up, with the error of this number.
+    Dies(SockId, usize),
+    /// This actor acts.
+    Act(u32),
+}
+
+/// Somebody in the world besides the reactor whose poll moves it: a client, another reactor.
+pub(crate) trait Actor {
+    /// Something happened to its socket, or its time has come.
+    fn act(&mut self, net: &SimNet);
+}
+
+/// One machine: what a poll belongs to.
+#[derive(Debug)]
+pub(super) struct Host {
+    pub(super) addr: IpAddr,
+    /// Sockets with an edge that was not reported.
+    pub(super) ready: VecDeque<SockId>,
+    /// Sockets in the poll.
+    pub(super) registered: Vec<SockId>,
+    /// Names of sockets that were closed.
+    pub(super) gone: VecDeque<Token>,
+    pub(super) waker: Arc<SimWaker>,
+    pub(super) descriptors: usize,
+    pub(super) descriptors_max: usize,
+    pub(super) ports: BTreeSet<u16>,
+    pub(super) ports_min: u16,
+    pub(super) ports_max: u16,
+    pub(super) next_port: u16,
+    /// When its poll, which does not move the world, wants to return.
+    pub(super) asleep: Option<u64>,
+    /// The actor that runs it, if its poll does not move the world itself.
+    pub(super) actor: Option<u32>,
+}
+
+/// Makes a poll return.
+#[derive(Debug, Default)]
+pub(super) struct SimWaker(pub(super) AtomicBool);
+
+impl Wake for SimWaker {
+    fn wake(&self) -> std::io::Result<()> {
+        self.0.store(true, Ordering::Release);
+        Ok(())
+    }
+}
+
+/// What lies between a host and an address.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Route {
+    /// Nothing that is sent there is ever answered.
+    BlackHole,
+    /// The network says that there is no way.
+    Unreachable,
+}
+
+/// Everything but the programs.
+pub(crate) struct World {
+    pub(crate) now: u64,
+    pub(crate) tape: Tape,
+    pub(crate) faults: Faults,
+    pub(crate) trace: Trace,
+    pub(super) socks: Vec<Sock>,
+    pub(super) free: Vec<SockId>,
+    pub(super) hosts: Vec<Host>,
+    pub(super) listeners: BTreeMap<SocketAddr, SockId>,
+    pub(super) routes: BTreeMap<SocketAddr, Route>,
+    /// How large the buffers of new connections are: send, receive.
+    pub(crate) buffers: (usize, usize),
+    heap: BinaryHeap<Reverse<(u64, u64, Event)>>,
+    numbered: u64,
+    pub(super) actors: Vec<Option<Box<dyn Actor>>>,
+    /// Whether a turn of an actor is under way in the heap.
+    acts: Vec<bool>,
+    /// Connections of a reactor that were reset before their end.
+    resets: BTreeSet<u64>,
+    /// The first thing that happened and must not.
+    violation: Option<String>,
+}
+
+impl World {
+    pub(crate) fn new(tape: Tape) -> World {
+        World {
+            now: 0,
+            tape,
+            faults: Faults::none(),
+            trace: Trace::default(),
+            socks: Vec::new(),
+            free: Vec::new(),
+            hosts: Vec::new(),
+            listeners: BTreeMap::new(),
+            routes: BTreeMap::new(),
+            buffers: (BUFFER, BUFFER),
+            heap: BinaryHeap::new(),
+            numbered: 0,
+            actors: Vec::new(),
+            acts: Vec::new(),
+            resets: BTreeSet::new(),
+            violation: None,
+        }
+    }
+
+    /// Notes that something happened that must not.
+    pub(crate) fn violated(&mut self, what: impl FnOnce() -> String) {
+        if self.violation.is_none() {
+            self.violation = Some(what());
+        }
+    }
+
+    /// What happened and must not.
+    pub(crate) fn violation(&self) -> Option<&str> {
+        self.violation.as_deref()
+    }
+
+    /// Whether a reset came for a connection before its end did.
+    pub(crate) fn was_reset(&mut self, id: ConnId) -> bool {
+        self.resets.remove(&id.to_bits())
+    }
+
+    pub(super) fn note_reset(&mut self, token: Token) {
+        if let Some(id) = token.as_conn() {
+            self.resets.insert(id.to_bits());
+        }
+    }
+
+    /// Takes the programs out of the world: they hold on to it, and it to them.
+    pub(crate) fn take_actors(&mut self) -> Vec<Option<Box<dyn Actor>>> {
+        std::mem::take(&mut self.actors)
+    }
+
+    /// Adds a host at the next address of 10.0.0.0/8.
+    pub(crate) fn add_host(&mut self) -> usize {
+        let number = u32::try_from(self.hosts.len()).unwrap_or(u32::MAX) + 1;
+        let addr = IpAddr::V4(Ipv4Addr::from(10 << 24 | number));
+        self.hosts.push(Host {
+            addr,
+            ready: VecDeque::new(),
+            registered: Vec::new(),
+            gone: VecDeque::new(),
+            waker: Arc::default(),
+            descriptors: 0,
+            descriptors_max: 1024,
+            ports: BTreeSet::new(),
+            ports_min: 32_768,
+            ports_max: 60_999,
+            next_port: 32_768,
+            asleep: None,
+            actor: None,
+        });
+        self.hosts.len() - 1
+    }
+
+    /// Adds an actor, which acts at once.
+    pub(crate) fn add_actor(&mut self, actor: Box<dyn Actor>) -> u32 {
+        self.add_actor_at(actor, 0)
+    }
+
+    /// Adds an actor, which acts after a time.
+    pub(crate) fn add_actor_at(&mut self, actor: Box<dyn Actor>, after: u64) -> u32 {
+        let number = u32::try_from(self.actors.len()).expect("there is no room for so many");
+        self.actors.push(Some(actor));
+        self.acts.push(false);
+        self.act_in(number, after);
+        number
+    }
+
+    pub(super) fn later(&mut self, after: u64, event: Event) {
+        match event {
+            Event::Segment(sock)
+            | Event::Fin(sock)
+            | Event::Reset(sock, _)
+            | Event::Syn(sock)
+            | Event::Space(sock)
+            | Event::Dies(sock, _) => self.socks[sock as usize].events += 1,
+            Event::Act(_) => {}
+        }
+        self.numbered += 1;
+        self.heap.push(Reverse((self.now.saturating_add(after), self.numbered, event)));
+    }
+
+    /// Has an actor act after a time, at the latest.
+    pub(crate) fn act_in(&mut self, actor: u32, after: u64) {
+        if after > 0 {
+            self.later(after, Event::Act(actor));
+        } else if !std::mem::replace(&mut self.acts[actor as usize], true) {
+            self.later(0, Event::Act(actor));
+        }
+    }
+
+    /// When the next event is.
+    pub(crate) fn next_at(&self) -> Option<u64> {
+        self.heap.peek().map(|Reverse((at, _, _))| *at)
+    }
+
+    /// Takes the next event if it is not after `until`, and has it happen. An actor's turn is the caller's to
+    /// have happen, because the world cannot be borrowed meanwhile.
+    pub(super) fn step(&mut self, until: u64) -> Step {
+        match self.heap.peek() {
+            Some(Reverse((at, _, _))) if *at <= until => {}
+            _ => return Step::Nothing,
+        }
+        let Some(Reverse((at, _, event))) = self.heap.pop() else { return Step::Nothing };
+        self.now = self.now.max(at);
+        match event {
+            Event::Act(actor) => {
+                self.acts[actor as usize] = false;
+                return Step::Act(actor);
+            }
+            Event::Segment(sock) => self.segment(sock),
+            Event::Fin(sock) => self.fin(sock),
+            Event::Reset(sock, bytes) => self.reset_arrives(sock, bytes),
+            Event::Syn(sock) => self.syn(sock),
+            Event::Space(sock) => self.space(sock),
+            Event::Dies(sock, error) => self.dies(sock, error),
+        }
+        if let Event::Segment(sock)
+        | Event::Fin(sock)
+        | Event::Reset(sock, _)
+        | Event::Syn(sock)
+        | Event::Space(sock)
+        | Event::Dies(sock, _) = event
+        {
+            self.socks[sock as usize].events -= 1;
+            self.reap(sock);
+        }
+        Step::Happened
+    }
+
+    /// Wakes hosts whose waker was used and that do not move the world themselves.
+    pub(super) fn wake_hosts(&mut self) {
+        for host in 0..self.hosts.len() {
+            if let Some(actor) = self.hosts[host].actor {
+                if self.hosts[host].waker.0.load(Ordering::Acquire) {
+                    self.act_in(actor, 0);
+                }
+            }
+        }
+    }
+
+    /// An edge of a socket: its owner is told.
+    pub(super) fn wake(&mut self, sock: SockId) {
+        let Sock { host, owner, pending, .. } = self.socks[sock as usize];
+        match owner {
+            Owner::Nobody => {}
+            Owner::Poll(_) => {
+                if !pending {
+                    self.socks[sock as usize].pending = true;
+                    self.hosts[host].ready.push_back(sock);
+                    if let Some(actor) = self.hosts[host].actor {
+                        self.act_in(actor, 0);
+                    }
+                }
+            }
+            Owner::Actor(actor) => self.act_in(actor, 0),
+        }
+    }
+
+    /// A new socket of a host.
+    pub(super) fn new_sock(&mut self, host: usize, local: SocketAddr) -> SockId {
+        let (send, recv) = self.buffers;
+        let id = if let Some(id) = self.free.pop() {
+            self.socks[id as usize].renew(host, local);
+            id
+        } else {
+            self.socks.push(Sock::new(host, local));
+            u32::try_from(self.socks.len() - 1).expect("there is no room for so many")
+        };
+        let way = self.faults.take(&mut self.tape, Fault::SmallBuffers, 1 + SMALL.len() * SMALL.len());
+        let sock = &mut self.socks[id as usize];
+        (sock.tx_max, sock.rx_max) = match way.checked_sub(1) {
+            Some(way) => (SMALL[way % SMALL.len()], SMALL[way / SMALL.len()]),
+            None => (send, recv),
+        };
+        id
+    }
+
+    /// Frees a socket that nobody holds and nothing is under way for.
+    pub(super) fn reap(&mut self, id: SockId) {
+        let sock = &self.socks[id as usize];
+        let over = !sock.is_there() && sock.events == 0 && sock.owner == Owner::Nobody;
+        let idle = sock.phase != Phase::Connected || sock.peer == NOBODY || (sock.fin_sent && sock.done);
+        if !over || !idle || sock.phase == Phase::Listening || sock.place == FREED {
+            return;
+        }
+        let peer = sock.peer;
+        self.socks[id as usize].place = FREED;
+        self.socks[id as usize].peer = NOBODY;
+        if peer != NOBODY && peer != id && self.socks[peer as usize].peer == id {
+            self.socks[peer as usize].peer = NOBODY;
+        }
+        self.free.push(id);
+    }
+
+    /// Says in the trace that `what` happened to a socket, with a number.
+    #[inline]
+    pub(super) fn note(&mut self, what: What, sock: SockId, value: u64, text: impl FnOnce(&World) -> String) {
+        self.trace.note(self.now, what as u8, sock, value);
+        if self.trace.records() {
+            let text = text(self);
+            self.trace.say(self.now, || text);
+        }
+    }
+}
+
+/// The place of a socket that is free to be used again.
+const FREED: usize = usize::MAX - 1;
+
+/// What came of a step.
+pub(super) enum Step {
+    Nothing,
+    Happened,
+    Act(u32),
+}
+
+/// What a line of the trace is about.
+#[derive(Clone, Copy)]
+pub(super) enum What {
+    Poll,
+    Recv,
+    RecvUrgent,
+    Send,
+    Accept,
+    Connect,
+    Register,
+    Shutdown,
+    Close,
+    Arrives,
+    Fault,
+}
+
+impl fmt::Debug for World {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("World")
+            .field("now", &self.now)
+            .field("hosts", &self.hosts.len())
+            .field("sockets", &(self.socks.len() - self.free.len()))
+            .field("events", &self.heap.len())
+            .finish_non_exhaustive()
+    }
+}

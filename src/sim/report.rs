@@ -1,0 +1,54 @@
+//! What came of a run: its report, or what went wrong.
+//!
+//! It knows results; it does not know how they came about.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::client::ClientReport;
+use crate::stats::Stats;
+
+/// What came of a run.
+#[non_exhaustive]
+pub struct Report<H> {
+    /// The handler, as it is at the end.
+    pub handler: H,
+    /// The clients, in the order in which they were added.
+    pub clients: Vec<ClientReport>,
+    /// The reactor's counters.
+    pub stats: Stats,
+    /// How much simulated time it took.
+    pub time: Duration,
+    /// How many calls, events and callbacks there were.
+    pub steps: u64,
+    /// A number that is another one if anything happened in another way.
+    pub hash: u64,
+}
+
+impl<H> fmt::Debug for Report<H> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Report")
+            .field("clients", &self.clients)
+            .field("time", &self.time)
+            .field("steps", &self.steps)
+            .field("hash", &self.hash)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What went wrong in a run.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Failure {
+    /// When, in simulated time.
+    pub at: Duration,
+    /// What.
+    pub what: String,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "after {:?} of simulated time: {}", self.at, self.what)
+    }
+}
+
+impl std::error::Error for Failure {}

@@ -1,0 +1,3 @@
+//! The simulated network, as its users use it: scenarios, searches, failures that are found and replayed.
+
+mod first;
