@@ -84,7 +84,7 @@
 //! | `select` | the three sets of `select`; a leaf that nothing uses | words |
 //!
 //! To follow one request through the source: `reactor/turn.rs` (`one_turn`, `dispatch`), `reactor/driver/mod.rs`
-//! (`serve_plain`), `reactor/driver/input.rs` (`deliver`), `context/send.rs` (`send`), and back in `serve_plain` the
+//! (`serve_plain`), `reactor/driver/deliver.rs` (`deliver`), `context/send.rs` (`send`), and back in `serve_plain` the
 //! one `send`. `docs/design.md` has the whole of it.
 //!
 //! # Errors

@@ -14,6 +14,7 @@
 //! There are two ways through here. A connection about which nothing is odd takes the straight one:
 //! [`Reactor::serve_plain`], one receive, its frames, one send. Everything else takes [`Reactor::visit`].
 
+mod deliver;
 mod input;
 mod output;
 
@@ -29,7 +30,7 @@ use crate::id::ConnId;
 use crate::net::{Network, Stream as _};
 use crate::readiness::Readiness;
 use crate::table::slot::Odd;
-use input::{Pause, deliver};
+use deliver::{Pause, deliver};
 
 impl<H: Handler, N: Network> Reactor<H, N> {
     /// Serves a connection that is readable and about which nothing is odd.
