@@ -73,7 +73,7 @@
 //!
 //! | layer | it knows | rests on |
 //! |---|---|---|
-//! | words: `id`, `readiness`, `instant`, `addr`, `config`, `error`, `stats` | names, numbers, reasons | nothing |
+//! | words: `id`, `readiness`, `instant`, `addr`, `config`, `error`, `stats`, `wrong` | names, numbers, reasons | nothing |
 //! | `codec` | bytes and frames | words |
 //! | `conn` | one connection: its states, the tail of its input, its send queue | codec |
 //! | `table` | all connections without their sockets: slots, timers, who needs attention | conn |
@@ -120,6 +120,9 @@
 //! it, `docs/testing.md` how to run those.
 // A snippet may define what it only shows.
 #![doc(test(attr(deny(warnings), allow(dead_code))))]
+
+#[macro_use]
+mod wrong;
 
 pub mod codec;
 pub mod net;

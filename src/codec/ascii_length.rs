@@ -99,6 +99,9 @@ impl Decoder for AsciiLength {
         };
         let mut length = 0;
         for (at, &byte) in digits.iter().enumerate() {
+            if wrong!(SignAccepted) && at == 0 && byte == b'+' {
+                continue;
+            }
             if !byte.is_ascii_digit() {
                 return Err(FrameError::NotADigit { byte, at });
             }

@@ -15,6 +15,9 @@ pub(super) const fn clamp_limit(bytes: usize) -> usize {
 #[inline]
 pub(super) fn limited(length: u64, limit: usize) -> Result<usize, FrameError> {
     match usize::try_from(length) {
+        Ok(exact) if wrong!(FrameLimitOffByOne) && exact == limit => {
+            Err(FrameError::TooLong { length, limit })
+        }
         Ok(length) if length <= limit => Ok(length),
         Ok(_) | Err(_) => Err(FrameError::TooLong { length, limit }),
     }
@@ -29,6 +32,9 @@ pub(super) fn body_behind(
     limit: usize,
 ) -> Result<Step<&[u8]>, FrameError> {
     let used = header + limited(length, limit)?;
+    if wrong!(NeedsOneMore) && input.len() < used {
+        return Ok(Step::NeedMore { at_least: used + 1 });
+    }
     match input.get(header..used) {
         Some(frame) => Ok(Step::Frame { frame, used }),
         None => Ok(Step::NeedMore { at_least: used }),

@@ -159,9 +159,13 @@ impl Delimiters {
     /// delimiter cut in two. The cost is one comparison for each candidate and delimiter.
     #[inline]
     fn find(&self, input: &[u8], mut from: usize) -> Option<Found> {
+        let began = from;
         while let Some(at) = self.find_last_byte(&input[from..]) {
             let end = from + at + 1;
             for delimiter in &self.all {
+                if wrong!(DelimiterCutInTwo) && end - began < delimiter.len() {
+                    continue;
+                }
                 if input[..end].ends_with(delimiter) {
                     return Some(Found { start: end - delimiter.len(), end });
                 }

@@ -198,6 +198,8 @@ impl Decoder for LengthPrefixed {
     fn decode<'a>(&mut self, input: &'a [u8]) -> Result<Step<&'a [u8]>, FrameError> {
         let offset = usize::from(self.offset);
         let header = offset + usize::from(self.width.bytes());
+        let header =
+            if wrong!(LengthAssumedWhole) && input.len() > offset { header.min(input.len()) } else { header };
         let Some(field) = input.get(offset..header) else {
             return Ok(Step::NeedMore { at_least: header });
         };

@@ -118,9 +118,18 @@ impl Decoder for Lines {
         if let Some(at) = find_lf(&input[from..]) {
             self.scanned = 0;
             let lf = from + at;
+            if wrong!(ScanPositionStays) {
+                self.scanned = from;
+            }
+            if wrong!(CrlfCutInTwo) && from > 0 && at == 0 {
+                return Ok(Step::Frame { frame: &input[..lf], used: lf + 1 });
+            }
             return Ok(Step::Frame { frame: self.line(&input[..lf])?, used: lf + 1 });
         }
         self.scanned = input.len();
+        if wrong!(UnendedLineGrows) {
+            return Ok(Step::NeedMore { at_least: input.len() + 1 });
+        }
         self.line(input)?;
         Ok(Step::NeedMore { at_least: input.len() + 1 })
     }

@@ -98,6 +98,9 @@ impl Decoder for Varint {
             if byte < 0x80 {
                 return body_behind(at + 1, input, length, self.frame_bytes_max);
             }
+            if wrong!(VarintCutInTwo) && at + 1 == input.len() {
+                return body_behind(at + 1, input, length, self.frame_bytes_max);
+            }
         }
         Ok(Step::NeedMore { at_least: input.len() + 1 })
     }

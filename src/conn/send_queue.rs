@@ -137,6 +137,9 @@ impl SendQueues {
             return;
         }
         if let Some(queue) = self.queues.get_mut(id.index()) {
+            if wrong!(QueueingIsProgress) {
+                queue.progress_at = now;
+            }
             let last = &mut self.chunks[queue.last as usize];
             if let Data::Copied(block) = &mut last.data {
                 if block.len() + bytes.len() <= COPY_CHUNK_MAX {
@@ -195,6 +198,9 @@ impl SendQueues {
     /// The unsent bytes of the first chunk, and whether there are more chunks. `id` has a queue.
     pub(crate) fn front(&self, id: QueueId) -> (&[u8], bool) {
         let queue = &self.queues[id.index()];
+        if wrong!(FrontOffsetForgotten) {
+            return (self.chunks[queue.first as usize].data.bytes(), queue.first != queue.last);
+        }
         (&self.chunks[queue.first as usize].data.bytes()[queue.head_sent..], queue.first != queue.last)
     }
 
@@ -203,6 +209,9 @@ impl SendQueues {
         let queue = &self.queues[id.index()];
         let mut next = queue.first;
         let mut skip = queue.head_sent;
+        if wrong!(VectorOffsetForgotten) {
+            skip = 0;
+        }
         let mut count = 0;
         while next != NONE && count < slices.len() {
             let chunk = &self.chunks[next as usize];
@@ -220,7 +229,7 @@ impl SendQueues {
         assert!(n <= queue.queued, "the kernel took more than it was offered");
         queue.queued -= n;
         queue.head_sent += n;
-        if n > 0 {
+        if n > 0 && !wrong!(SendingIsNoProgress) {
             queue.progress_at = now;
         }
         if queue.queued == 0 {
@@ -231,7 +240,7 @@ impl SendQueues {
             let chunk = self.chunks.remove(queue.first as usize);
             queue.head_sent -= chunk.data.bytes().len();
             queue.first = chunk.next;
-            let held = chunk.data.held();
+            let held = if wrong!(SentStaysHeld) { 0 } else { chunk.data.held() };
             queue.held -= held;
             self.held -= held;
             recycle(&mut self.spare, chunk.data);

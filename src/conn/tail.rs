@@ -53,6 +53,9 @@ impl Tail {
             self.buf.drain(..self.consumed);
             self.consumed = 0;
         }
+        if wrong!(ReservesPromised) {
+            self.buf.reserve(self.need);
+        }
         self.buf.extend_from_slice(bytes);
     }
 
@@ -86,6 +89,9 @@ impl SpareTails {
     /// Puts a tail by, or lets it go if there are enough or it is large.
     pub(crate) fn put(&mut self, mut tail: Box<Tail>) {
         if self.spare.len() < SPARE_MAX && tail.capacity() <= SPARE_CAPACITY_MAX {
+            if wrong!(SpareTailNotCleared) {
+                return self.spare.push(tail);
+            }
             tail.clear();
             self.spare.push(tail);
         }

@@ -25,6 +25,7 @@ impl Context {
         match how {
             Close::Abort => self.table.end_with_reset(index, CloseReason::Aborted),
             Close::Flush | Close::Linger | Close::Failed(_) if closing => return,
+            Close::Flush if wrong!(CloseWithoutDrain) => self.table.end(index, orderly),
             Close::Flush => self.begin_close(index, Step::CloseFlush, orderly),
             Close::Linger => self.begin_close(index, Step::CloseLinger, orderly),
             Close::Failed(failure) => {

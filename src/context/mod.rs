@@ -259,7 +259,7 @@ impl Context {
             return;
         }
         slot.odd.set(Odd::PAUSED);
-        if target == self.current {
+        if target == self.current && !wrong!(PauseLate) {
             self.halt = true;
         }
     }

@@ -192,9 +192,13 @@ impl Context {
                     self.spill(index);
                     let now = self.now;
                     self.table.queue(index, |queues, id| queues.push_broadcast(id, bytes, now));
+                    if wrong!(BroadcastTwice) && result.queued == 0 {
+                        self.table.queue(index, |queues, id| queues.push_broadcast(id, bytes, now));
+                    }
                     self.flush_unless_blocked(index);
                     result.queued += 1;
                 }
+                Err(Sent::Closed) if wrong!(BroadcastEndsAtStale) => return result,
                 Err(Sent::Full) => result.closed += 1,
                 Err(Sent::Accepted | Sent::OverHigh | Sent::Closed) => result.skipped += 1,
             }
@@ -229,7 +233,11 @@ impl Context {
         };
         let index = slot.id.slot();
         let queued = self.queued(target).saturating_add(n);
+        let queued = if wrong!(LimitAfterAppend) { self.queued(target) } else { queued };
         if queued > self.config.queued_bytes_max {
+            if wrong!(HoleInStream) {
+                return Err(Sent::Full);
+            }
             self.end_slow(index, self.config.queued_bytes_max);
             return Err(Sent::Full);
         }
@@ -266,6 +274,9 @@ impl Context {
 
     /// Moves what the connection being served has sent so far into its queue, so that more can follow in order.
     pub(crate) fn spill(&mut self, index: usize) {
+        if wrong!(ReferenceOvertakes) {
+            return;
+        }
         if self.table.slots[index].id == self.current && !self.out.is_empty() {
             self.table.queue_copy(index, &self.out, self.now);
             self.out.clear();
@@ -273,6 +284,9 @@ impl Context {
     }
 
     fn flush_unless_blocked(&mut self, index: usize) {
+        if wrong!(FlushForgotten) && self.table.slots[index].id != self.current {
+            return;
+        }
         let slot = &self.table.slots[index];
         if slot.id == self.current {
             // What follows must go behind the queue; the batch ends with a flush anyway.

@@ -152,6 +152,10 @@ impl<H: Handler, N: Network> Reactor<H, N> {
     fn accept_from(&mut self, at: usize) {
         for _ in 0..self.cx.config.accepts_per_turn {
             match self.accept_one(at) {
+                Accepted::One if wrong!(AcceptsOnce) => {
+                    self.listeners[at].ready = false;
+                    return;
+                }
                 Accepted::One => {}
                 Accepted::Nothing => {
                     let (now, max) = (self.cx.now, self.cx.config.accept_retry_max);
@@ -163,10 +167,14 @@ impl<H: Handler, N: Network> Reactor<H, N> {
                 Accepted::Later => return,
             }
         }
+        if wrong!(AcceptBudgetMissing) {
+            self.accept_from(at);
+        }
     }
 
     fn accept_one(&mut self, at: usize) -> Accepted {
         let capped = self.cx.table.open >= self.cx.connections_max;
+        let capped = capped && !(wrong!(CapOffByOne) && self.cx.table.open == self.cx.connections_max);
         if capped && self.cx.config.on_cap == OnCap::Wait {
             self.cx.stats.cap_stops += 1;
             return Accepted::Later;
@@ -188,12 +196,21 @@ impl<H: Handler, N: Network> Reactor<H, N> {
                 Accepted::One
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Accepted::Nothing,
+            Err(error) if wrong!(AcceptInterruptedEnds) && error.kind() == io::ErrorKind::Interrupted => {
+                Accepted::Nothing
+            }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => Accepted::One,
             Err(error) => match N::trouble(&error) {
+                Trouble::Connection if wrong!(AbortedEndsListener) => {
+                    self.listeners[at].closing = true;
+                    Accepted::Nothing
+                }
                 Trouble::Connection => {
                     log::debug!("a connection was gone before it was accepted: {error}");
                     Accepted::One
                 }
+                Trouble::Exhausted if wrong!(AcceptNotRetried) => Accepted::Nothing,
+                Trouble::Exhausted if wrong!(AcceptSpins) => Accepted::Later,
                 Trouble::Exhausted => {
                     self.pause_accepting(&error);
                     Accepted::Later
@@ -328,7 +345,7 @@ impl<H: Handler, N: Network> Reactor<H, N> {
         for id in std::mem::take(&mut self.cx.wishes.unlisten) {
             if let Some(listening) = self.listeners.iter_mut().find(|listening| listening.id == id) {
                 listening.closing = true;
-                listening.ready = true;
+                listening.ready = !wrong!(BacklogDropped);
             }
         }
     }
@@ -337,13 +354,16 @@ impl<H: Handler, N: Network> Reactor<H, N> {
     pub(super) fn close_listeners(&mut self) {
         for listening in &mut self.listeners {
             listening.closing = true;
-            listening.ready = true;
+            listening.ready = !wrong!(BacklogDropped);
         }
     }
 }
 
 /// Makes the close that follows a reset. If that fails the connection is gone already.
 pub(super) fn reset(stream: &impl crate::net::Stream) {
+    if wrong!(AbortLooksOrderly) {
+        return;
+    }
     if let Err(error) = stream.reset_on_close() {
         log::debug!("a connection could not be reset: {error}");
     }

@@ -58,6 +58,9 @@ impl<H: Handler, N: Network> Reactor<H, N> {
         self.cx.stats.calls.close += 1;
         self.cx.stats.count_close(&reason);
         log::trace!("connection {id}: {reason}");
+        if wrong!(SlotReusedAtOnce) {
+            self.cx.table.remove(id);
+        }
         self.cx.begin(id);
         let (codec, session) = (link.codec, link.session);
         self.guard(|reactor| {
@@ -68,6 +71,10 @@ impl<H: Handler, N: Network> Reactor<H, N> {
         self.cx.out.clear();
         self.start_timers();
         self.after_visit(id);
+        if wrong!(SlotReusedAtOnce) {
+            self.cx.stats.open = self.cx.table.open;
+            return;
+        }
         self.cx.table.remove(id);
         self.cx.stats.open = self.cx.table.open;
         self.accept_pause.cut_short();
@@ -95,7 +102,7 @@ impl<H: Handler, N: Network> Reactor<H, N> {
             if self.cx.table.open == 0 && self.listeners.is_empty() {
                 self.run = Run::Stopped;
                 self.posts.close();
-            } else if self.cx.now >= deadline {
+            } else if self.cx.now >= deadline && !wrong!(DrainDeadlineIgnored) {
                 log::warn!("drain: {} connections are reset at the deadline", self.cx.table.open);
                 self.stop_now();
             }
@@ -145,7 +152,7 @@ impl<H: Handler, N: Network> Reactor<H, N> {
     pub(super) fn close_if_drained(&mut self, index: usize) {
         let slot = &self.cx.table.slots[index];
         let busy = Odd::HELD_BACK.or(Odd::PENDING_INPUT).or(Odd::TAIL).or(Odd::QUEUED);
-        if !slot.delivers() || slot.odd.any(busy) {
+        if !slot.delivers() || slot.odd.any(busy) && !wrong!(DrainIgnoresPending) {
             return;
         }
         let id = slot.id;
@@ -173,6 +180,9 @@ impl<H: Handler, N: Network> Reactor<H, N> {
     // holds no output is never paused, and is closed if that does not help.
     #[cold]
     pub(super) fn limit_memory(&mut self) {
+        if wrong!(MemoryLimitIgnored) {
+            return;
+        }
         let limit = self.cx.config.memory_bytes_max;
         while self.cx.table.held() > limit {
             let Some((index, bytes)) = self.largest_holder() else { break };

@@ -91,6 +91,9 @@ impl<H: Handler, N: Network> Reactor<H, N> {
         let slot = &mut self.cx.table.slots[index];
         // The event that told of the connect may also have told of data, and of an end behind it.
         slot.odd.set(Odd::UNREAD.or(Odd::READ_AGAIN));
+        if wrong!(ConnectEdgeLost) {
+            slot.odd.clear(Odd::UNREAD);
+        }
         if slot.odd.take(Odd::FINISH) {
             self.cx.finish(id);
         }
@@ -113,6 +116,9 @@ impl<H: Handler, N: Network> Reactor<H, N> {
         self.cx.stats.connects_failed += 1;
         self.cx.begin(id);
         self.guard(|reactor| reactor.handler.connect_failed(&mut reactor.cx, key, reason));
+        if wrong!(ConnectFailedTwice) {
+            self.guard(|reactor| reactor.handler.connect_failed(&mut reactor.cx, key, reason));
+        }
         self.cx.leave();
         self.start_timers();
         self.cx.table.remove(id);
@@ -125,12 +131,16 @@ impl<H: Handler, N: Network> Reactor<H, N> {
 fn outcome<S: crate::net::Stream>(stream: &S) -> Outcome {
     match stream.take_error() {
         Ok(None) => {}
+        Ok(Some(_)) if wrong!(ConnectErrorIgnored) => {}
         Ok(Some(error)) | Err(error) => return Outcome::Failed(error),
+    }
+    if wrong!(SpuriousConnect) {
+        return Outcome::Connected;
     }
     match stream.peer_addr() {
         Ok(peer) => match stream.local_addr() {
             // On loopback, a port of the ephemeral range that nobody listens on can meet itself.
-            Ok(local) if local == peer && local != Addr::Unnamed => {
+            Ok(local) if local == peer && local != Addr::Unnamed && !wrong!(SelfConnectAccepted) => {
                 Outcome::Failed(io::Error::new(ErrorKind::ConnectionRefused, "connected to itself"))
             }
             Ok(_) | Err(_) => Outcome::Connected,

@@ -82,6 +82,9 @@ impl<H> Posts<H> {
         let count = queue.posts.len().min(budget);
         // Read as well as written: what was done before the wake-up that is cleared here is seen from now on.
         self.pending.swap(queue.posts.len() > count, Ordering::AcqRel);
+        if wrong!(PostsForgotten) {
+            self.pending.store(false, Ordering::Release);
+        }
         taken.extend(queue.posts.drain(..count));
         match self.stop.swap(STOP_NOT, Ordering::AcqRel) {
             STOP_DRAIN => Some(Stop::Drain),

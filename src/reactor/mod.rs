@@ -325,10 +325,12 @@ impl<H: Handler, N: Network> Reactor<H, N> {
         self.cx.stats.panics += 1;
         // What the unwinding took along: the buffer lent to the codec, the output of the broken batch.
         self.recv_buf.resize(self.cx.config.recv_buffer_bytes, 0);
-        self.cx.out.clear();
+        if !wrong!(PanicLeavesOutput) {
+            self.cx.out.clear();
+        }
         self.cx.leave();
         self.start_timers();
-        if self.cx.table.get(id).is_some() {
+        if self.cx.table.get(id).is_some() && !wrong!(PanicKeepsConnection) {
             self.cx.table.end_with_reset(id.slot(), CloseReason::Panicked);
         }
     }

@@ -78,7 +78,7 @@ impl<H: Handler, N: Network> Reactor<H, N> {
     /// How long the poll may wait: not at all while anything is pending, else until the next deadline.
     pub(super) fn poll_timeout(&mut self, timeout: Option<Duration>) -> Option<Duration> {
         let table = &mut self.cx.table;
-        let pending = !table.ready.is_empty()
+        let pending = !table.ready.is_empty() && !wrong!(PollForgetsReady)
             || !table.flush.is_empty()
             || !table.closing.is_empty()
             || table.timers.has_due()
@@ -115,6 +115,11 @@ impl<H: Handler, N: Network> Reactor<H, N> {
     fn dispatch(&mut self, event: Event) {
         let Event { token, readiness } = event;
         let Some(id) = token.as_conn() else { return self.dispatch_other(token) };
+        let id = if wrong!(StaleEventServed) {
+            self.cx.table.slots.get(id.slot()).map_or(id, |slot| slot.id)
+        } else {
+            id
+        };
         let Some(slot) = self.cx.table.get(id) else {
             self.cx.stats.stale_events += 1;
             return;
@@ -177,11 +182,17 @@ impl<H: Handler, N: Network> Reactor<H, N> {
         }
         timers.collect(self.cx.now);
         for _ in 0..self.cx.config.timers_per_turn {
+            if wrong!(ZeroTimerSameTurn) {
+                self.cx.table.timers.collect(self.cx.now);
+            }
             let Some(due) = self.cx.table.timers.pop() else { return };
             self.cx.stats.timers_fired += 1;
             if due.owner == ConnId::NONE {
                 self.guard(|reactor| reactor.handler.alarm(&mut reactor.cx, due.key));
                 self.start_timers();
+                if wrong!(AlarmTwice) {
+                    self.guard(|reactor| reactor.handler.alarm(&mut reactor.cx, due.key));
+                }
             } else {
                 self.guard(|reactor| reactor.fire(due.owner, due.key));
             }
@@ -216,7 +227,7 @@ impl<H: Handler, N: Network> Reactor<H, N> {
         let slot = &mut self.cx.table.slots[index];
         let (id, retry) = (slot.id, slot.odd.take(Odd::RETRY_SEND));
         let wait = self.wait_over(index);
-        if wait.is_some_and(|wait| wait != Wait::Linger) {
+        if wait.is_some_and(|wait| wait != Wait::Linger) && !wrong!(WaitEndsUnasked) {
             // The loop may have stood still, and a poll takes only so many events: before a peer is held to
             // have been silent, the kernel is asked, also if the ready queue would do so in the next turn.
             self.cx.table.slots[index].odd.clear(Odd::ON_READY);
@@ -238,6 +249,7 @@ impl<H: Handler, N: Network> Reactor<H, N> {
             }
             // A send that failed again has its own deadline.
             None if self.cx.table.slots[index].odd.any(Odd::RETRY_SEND) => {}
+            None if wrong!(WaitNotRelinked) => {}
             None => self.cx.table.rearm(index, &self.cx.config, self.cx.now),
         }
     }

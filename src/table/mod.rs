@@ -74,13 +74,13 @@ impl Table {
     /// The live connection of that name.
     #[inline]
     pub(crate) fn get(&self, id: ConnId) -> Option<&Slot> {
-        self.slots.get(id.slot()).filter(|slot| slot.id == id)
+        self.slots.get(id.slot()).filter(|slot| slot.id == id || wrong!(NoGenerationCheck))
     }
 
     /// The live connection of that name, to change.
     #[inline]
     pub(crate) fn get_mut(&mut self, id: ConnId) -> Option<&mut Slot> {
-        self.slots.get_mut(id.slot()).filter(|slot| slot.id == id)
+        self.slots.get_mut(id.slot()).filter(|slot| slot.id == id || wrong!(NoGenerationCheck))
     }
 
     /// Takes a slot for a connection in `state`; `None` when there is no slot left.
@@ -113,7 +113,9 @@ impl Table {
     /// The slot's next user gets another generation, so this is the last thing that happens to a connection.
     pub(crate) fn remove(&mut self, id: ConnId) {
         let index = id.slot();
-        self.timers.cancel_all(id);
+        if !wrong!(TimersOutliveConnection) {
+            self.timers.cancel_all(id);
+        }
         self.waits.remove(node(index));
         if self.slots[index].counted {
             self.dismiss(self.slots[index].peer);
@@ -130,6 +132,9 @@ impl Table {
         self.open -= 1;
         if id.generation() < GENERATION_MAX {
             slot.id = ConnId::new(index, id.generation() + 1).vacant();
+            if wrong!(GenerationStands) {
+                slot.id = id.vacant();
+            }
             self.free.push(node(index));
         } else {
             // Retired: it gives out no more.
@@ -150,6 +155,9 @@ impl Table {
 
     /// Takes one connection from `peer` out of the account again.
     pub(crate) fn dismiss(&mut self, peer: Addr) {
+        if wrong!(AddressNotDismissed) {
+            return;
+        }
         let Some(ip) = peer.ip() else { return };
         if let Some(count) = self.per_address.get_mut(&ip) {
             *count -= 1;
@@ -181,7 +189,7 @@ impl Table {
             slot.reason = node(self.reasons.insert(reason));
         } else {
             let decided = &mut self.reasons[slot.reason as usize];
-            if decided.is_orderly() && !reason.is_orderly() {
+            if decided.is_orderly() && !reason.is_orderly() && !wrong!(FirstReasonStays) {
                 *decided = reason;
             }
         }
@@ -244,7 +252,7 @@ impl Table {
         self.queues.advance(&mut slot.queue, n, now);
         slot.odd.put(Odd::QUEUED, !slot.queue.is_none());
         slot.sent += n as u64;
-        if n > 0 {
+        if n > 0 && !wrong!(IdleIgnoresOutput) {
             slot.last_activity = now;
         }
     }
@@ -272,6 +280,9 @@ impl Table {
     pub(crate) fn let_go(&mut self, index: usize, held_back: Odd) {
         let slot = &mut self.slots[index];
         slot.odd.clear(held_back);
+        if wrong!(ResumeReadsNothing) {
+            return;
+        }
         if slot.odd.any(Odd::PENDING_INPUT.or(Odd::TAIL)) && !slot.odd.any(Odd::HELD_BACK) {
             self.ready_later(index);
         }
@@ -282,7 +293,7 @@ impl Table {
     /// The earliest of the waits that connection `index` is in, and what for.
     pub(crate) fn next_wait(&self, index: usize, config: &Config) -> Option<(Instant, Wait)> {
         let slot = &self.slots[index];
-        if slot.state == State::Closed {
+        if slot.state == State::Closed || wrong!(ConnectForever) && slot.state == State::Connecting {
             return None;
         }
         if slot.state == State::Connecting {
@@ -297,11 +308,11 @@ impl Table {
         if !slot.queue.is_none() {
             at(self.queues.progress_at(slot.queue) + config.write_timeout, Wait::Write);
         }
-        if slot.state == State::Lingering {
+        if slot.state == State::Lingering && !wrong!(LingerForever) {
             at(slot.since + config.linger_timeout, Wait::Linger);
         }
         // Whom nobody reads cannot be held to be silent.
-        let held_back = slot.odd.any(Odd::HELD_BACK);
+        let held_back = slot.odd.any(Odd::HELD_BACK) && !wrong!(PausedTimesOut);
         if slot.state.delivers() {
             let first = slot.odd.any(Odd::FIRST) && !held_back;
             if let Some(timeout) = config.first_frame_timeout.filter(|_| first) {
@@ -315,6 +326,9 @@ impl Table {
         }
         if let Some(timeout) = config.idle_timeout.filter(|_| !slot.state.is_closing() && !held_back) {
             at(slot.last_activity + timeout, Wait::Idle);
+            if wrong!(IdleIsLifetime) {
+                at(slot.opened_at + timeout, Wait::Idle);
+            }
         }
         next
     }

@@ -129,6 +129,9 @@ impl Timers {
         if !self.is_live(id) {
             return false;
         }
+        if wrong!(CancelledTimerFires) && !self.wheel.is_linked(id.slot) {
+            return true;
+        }
         let timer = self.take(id.slot);
         self.leave_siblings(&timer);
         self.tidy();

@@ -279,6 +279,9 @@ impl Wheel {
 /// Rounds `deadline`, at most `LAST`, up to a tick.
 #[expect(clippy::manual_div_ceil, reason = "cannot overflow, and is seven instructions fewer")]
 fn tick_of(deadline: Instant) -> u64 {
+    if wrong!(TimerRoundedDown) {
+        return deadline.as_nanos() / TICK_NANOS;
+    }
     (deadline.as_nanos() + (TICK_NANOS - 1)) / TICK_NANOS
 }
 

@@ -92,7 +92,7 @@ impl Network for Os {
         // short, which the reactor takes for any other early wake-up.
         let timeout = timeout.map(|timeout| timeout.min(Duration::from_millis(i32::MAX as u64)));
         match self.poll.poll(events, timeout) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted && !wrong!(InterruptedPollFails) => {
                 events.clear();
                 Ok(())
             }
@@ -124,6 +124,9 @@ impl Network for Os {
         const ALL_AND_PRIORITY: Interest = ALL.add(Interest::PRIORITY);
         #[cfg(not(any(target_os = "linux", target_os = "android")))]
         const ALL_AND_PRIORITY: Interest = ALL;
+        if wrong!(MarkUnreported) {
+            return self.register_fd(stream, Token::conn(id), ALL);
+        }
         self.register_fd(stream, Token::conn(id), ALL_AND_PRIORITY)
     }
 

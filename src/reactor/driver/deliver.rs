@@ -36,7 +36,7 @@ pub(super) fn deliver<H: Handler>(
         let rest = &input[used..];
         match conn.codec.decode(rest) {
             Ok(Decoded::Frame { frame, used: n }) => {
-                if n > rest.len() || (n == 0 && stuck) {
+                if n > rest.len() || (n == 0 && stuck && !wrong!(StuckCodecSpins)) {
                     return fault(cx, used, Fault::Frame(codec_bug(n, rest.len())));
                 }
                 stuck = n == 0;
@@ -46,11 +46,14 @@ pub(super) fn deliver<H: Handler>(
                 if let Err(close) = handler.received(cx, lent, frame) {
                     return fault(cx, used, Fault::Close(close));
                 }
+                if wrong!(FramesAfterClose) {
+                    cx.halt &= !cx.table.slots[conn.id.slot()].state.is_closing();
+                }
                 if cx.halt {
                     return (used, Pause::Halt);
                 }
                 // A frame that used nothing does not end a batch: whether the next one does is to be seen.
-                if *budget == 0 && !stuck {
+                if *budget == 0 && !stuck && !wrong!(FrameBudgetMissing) {
                     return (used, Pause::Budget);
                 }
             }

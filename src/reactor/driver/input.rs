@@ -58,6 +58,9 @@ impl<H: Handler, N: Network> Reactor<H, N> {
             }
             if bytes == 0 || frames == 0 {
                 self.cx.stats.budget_stops += 1;
+                if wrong!(NotRequeuedAfterBudget) {
+                    return;
+                }
                 return self.cx.table.ready_later(index);
             }
             // What is decodable comes first: nothing is received while whole frames may be waiting.
@@ -76,6 +79,7 @@ impl<H: Handler, N: Network> Reactor<H, N> {
         // What is received goes behind room for the tail, so that the tail can be put in front of it, if
         // that is worth while once it is known how much came.
         let room = if left <= self.recv_buf.len() / 4 { left } else { 0 };
+        let room = if wrong!(EmptySliceIsEnd) { left.min(self.recv_buf.len()) } else { room };
         self.cx.stats.calls.recv += 1;
         let n = match link.stream.recv(&mut self.recv_buf[room..]) {
             Ok(0) => {
@@ -92,6 +96,12 @@ impl<H: Handler, N: Network> Reactor<H, N> {
         slot.received += n as u64;
         slot.last_activity = self.cx.now;
         self.cx.stats.received += n as u64;
+        if wrong!(ShortReceiveTrusted) && room + n < self.recv_buf.len() {
+            slot.odd.clear(Odd::READ_AGAIN);
+        }
+        if wrong!(FullReceiveTrusted) {
+            slot.odd.clear(Odd::UNREAD);
+        }
         if room + n < self.recv_buf.len() && !slot.odd.any(Odd::READ_AGAIN) {
             slot.odd.clear(Odd::UNREAD);
         }
@@ -127,6 +137,7 @@ impl<H: Handler, N: Network> Reactor<H, N> {
 
     fn recv_stopped(&mut self, index: usize, error: io::Error) {
         match error.kind() {
+            ErrorKind::Interrupted if wrong!(InterruptedEnds) => self.failed(index, error),
             ErrorKind::Interrupted => {}
             ErrorKind::WouldBlock => {
                 let slot = &mut self.cx.table.slots[index];
@@ -142,6 +153,9 @@ impl<H: Handler, N: Network> Reactor<H, N> {
 
     /// The socket failed: a reset, or worse. What came before is delivered by now.
     pub(super) fn failed(&mut self, index: usize, error: io::Error) {
+        if wrong!(ResetToldAsEnded) {
+            return self.cx.table.end(index, CloseReason::Ended);
+        }
         self.cx.table.end(index, CloseReason::from_io(error));
     }
 
@@ -194,6 +208,7 @@ impl<H: Handler, N: Network> Reactor<H, N> {
                 Pause::Fault => {
                     match self.cx.fault.take() {
                         Some(Fault::Close(close)) => self.cx.close(self.cx.current, close),
+                        Some(Fault::Frame(_)) if wrong!(FrameErrorIgnored) => {}
                         Some(Fault::Frame(error)) => {
                             self.refuse(index, Step::CloseLinger, CloseReason::Frame(error));
                         }
@@ -215,7 +230,13 @@ impl<H: Handler, N: Network> Reactor<H, N> {
         };
         // Not counted while it is lent: a callback that panics takes it along.
         self.cx.table.tails_held -= tail.capacity();
+        if wrong!(TailLeaksOnPanic) {
+            self.cx.table.tails_held += tail.capacity();
+        }
         let fed = self.feed(index, tail.bytes(), frames);
+        if wrong!(TailLeaksOnPanic) {
+            self.cx.table.tails_held -= tail.capacity();
+        }
         tail.consume(fed.used);
         if tail.is_roomy() {
             // The rest of a large frame's buffer is not held for the beginning of the next one.
@@ -233,7 +254,7 @@ impl<H: Handler, N: Network> Reactor<H, N> {
 
     /// Keeps what is left of an input for later.
     pub(super) fn keep(&mut self, index: usize, rest: &[u8], fed: &Fed) {
-        if !self.has_left_over(index, rest.len(), fed) {
+        if !self.has_left_over(index, rest.len(), fed) || wrong!(TailLostOnPause) && fed.need.is_none() {
             return;
         }
         let mut tail = self.spare_tails.take();
@@ -256,12 +277,13 @@ impl<H: Handler, N: Network> Reactor<H, N> {
             slot.odd.clear(Odd::FIRST);
         }
         // The first of these bytes came just now, unless they are what was left over before and more.
-        if fed.used > 0 || !slot.odd.any(Odd::TAIL) {
+        if fed.used > 0 || !slot.odd.any(Odd::TAIL) || wrong!(FrameTimeoutResets) {
             slot.since = self.cx.now;
         }
         slot.odd.put(Odd::TAIL, rest > 0);
         slot.odd.put(Odd::DECODABLE, fed.need.is_none());
         let limit = self.cx.config.recv_bytes_max;
+        let limit = if wrong!(RecvLimitIgnored) { usize::MAX } else { limit };
         if let Some(bytes) = fed.need.filter(|&bytes| rest > 0 && bytes > limit) {
             slot.odd.clear(Odd::TAIL);
             self.refuse(index, Step::CloseLinger, CloseReason::RecvLimit { bytes, limit });
@@ -285,6 +307,7 @@ impl<H: Handler, N: Network> Reactor<H, N> {
         self.cx.table.tails_held -= tail.as_ref().map_or(0, |tail| tail.capacity());
         let rest = tail.as_ref().map_or(&[][..], |tail| tail.bytes());
         match link.codec.end(rest) {
+            Ok(Some(_)) if wrong!(LastFrameDropped) => {}
             Ok(Some(frame)) => {
                 self.cx.stats.frames += 1;
                 let id = self.cx.current;
@@ -293,7 +316,7 @@ impl<H: Handler, N: Network> Reactor<H, N> {
                     self.cx.close(id, close);
                 }
             }
-            Ok(None) if rest.is_empty() => {}
+            Ok(None) if rest.is_empty() || wrong!(TruncatedIsOrderly) => {}
             Ok(None) => {
                 let bytes = rest.len();
                 self.refuse(index, Step::CloseFlush, CloseReason::Truncated { bytes });
@@ -321,7 +344,7 @@ impl<H: Handler, N: Network> Reactor<H, N> {
         if self.cx.table.step(index, Step::PeerEnded) != State::HalfClosed {
             return;
         }
-        if !self.cx.config.half_close {
+        if !self.cx.config.half_close || wrong!(HalfCloseEndsBoth) {
             return self.cx.close(id, Close::Flush);
         }
         self.call(index, H::half_closed);
@@ -365,10 +388,11 @@ impl<H: Handler, N: Network> Reactor<H, N> {
         let mut bytes = self.cx.config.bytes_per_turn;
         loop {
             let slot = &mut self.cx.table.slots[index];
-            if !slot.odd.any(Odd::UNREAD) {
+            if !slot.odd.any(Odd::UNREAD) || wrong!(LingerReadsNothing) {
                 return;
             }
             let left = slot.drop_until.saturating_sub(slot.received);
+            let left = if wrong!(LingerUnbounded) { u64::MAX } else { left };
             if left == 0 {
                 slot.odd.clear(Odd::UNREAD);
                 if slot.state == State::Lingering {

@@ -81,6 +81,9 @@ impl<H: Handler, N: Network> Reactor<H, N> {
         self.cx.begin(id);
         match result {
             Ok(_) => self.peer_ended(index),
+            Err(error) if wrong!(InterruptedEnds) && error.kind() == ErrorKind::Interrupted => {
+                self.failed(index, error);
+            }
             Err(error) if error.kind() == ErrorKind::Interrupted => {
                 self.cx.table.slots[index].odd.set(Odd::UNREAD);
                 self.read(index);
@@ -106,13 +109,13 @@ impl<H: Handler, N: Network> Reactor<H, N> {
         let mut budget = budget;
         let fed = self.feed_on(index, &buf[..n], used, pause, &mut budget);
         self.keep(index, &buf[fed.used..n], &fed);
-        let filled = n == buf.len();
+        let filled = n == buf.len() && !wrong!(FullReceiveTrusted);
         self.recv_buf = buf;
         let slot = &mut self.cx.table.slots[index];
         if filled {
             slot.odd.set(Odd::UNREAD);
         }
-        if slot.odd.any(Odd::PENDING_INPUT) && slot.delivers_now() {
+        if slot.odd.any(Odd::PENDING_INPUT) && slot.delivers_now() && !wrong!(NotRequeuedAfterBudget) {
             self.cx.stats.budget_stops += 1;
             self.cx.table.ready_later(index);
         } else if slot.odd.any(Odd::UNREAD) && slot.state.drops_input() {
@@ -132,7 +135,7 @@ impl<H: Handler, N: Network> Reactor<H, N> {
         if slot.state == State::Connecting {
             return self.visit_connecting(id);
         }
-        if readiness.intersects(Readiness::WRITABLE.or(ANY_END)) {
+        if readiness.intersects(Readiness::WRITABLE.or(ANY_END)) && !wrong!(BlockedForever) {
             slot.odd.clear(Odd::BLOCKED);
         }
         if readiness.intersects(Readiness::EXCEPTIONAL.or(ANY_END)) {
@@ -140,13 +143,28 @@ impl<H: Handler, N: Network> Reactor<H, N> {
         }
         if slot.state == State::HalfClosed {
             // Its end was read. Only a reset can follow, and only an error announces it.
-            if readiness.intersects(Readiness::ERROR) {
+            if readiness.intersects(Readiness::ERROR) && !wrong!(HalfClosedIsDeaf) {
                 slot.odd.set(Odd::UNREAD);
             }
         } else if readiness.intersects(Readiness::READABLE.or(ANY_END)) {
             slot.odd.set(Odd::UNREAD);
         }
+        if wrong!(EdgeLostWhilePaused) && slot.odd.any(Odd::HELD_BACK) {
+            slot.odd.clear(Odd::UNREAD);
+        }
         self.cx.begin(id);
+        if wrong!(ReadClosedIsHangUp) && readiness.intersects(Readiness::READ_CLOSED) {
+            self.cx.table.end(index, CloseReason::Ended);
+        }
+        if wrong!(ResetBeforeData) && readiness.intersects(Readiness::ERROR) {
+            self.failed(index, ErrorKind::ConnectionReset.into());
+        }
+        if wrong!(ErrorTakenBeforeData) && readiness.intersects(Readiness::ERROR) {
+            drop(self.links[index].as_ref().map(|link| link.stream.take_error()));
+        }
+        if wrong!(UrgentAfterData) {
+            self.read(index);
+        }
         if self.cx.config.urgent && readiness.intersects(Readiness::EXCEPTIONAL) {
             self.take_urgent(index);
         }
@@ -187,6 +205,9 @@ impl<H: Handler, N: Network> Reactor<H, N> {
     /// Completes what an emptied, or nearly emptied, queue completes.
     fn complete(&mut self, index: usize) {
         let low = self.cx.config.queued_bytes_low;
+        if wrong!(HighMarkNeverResumes) {
+            self.cx.table.slots[index].odd.clear(Odd::OWES_WRITABLE);
+        }
         let slot = &self.cx.table.slots[index];
         if slot.odd.any(Odd::OWES_WRITABLE) && self.cx.table.queues.queued(slot.queue) <= low {
             let accepts = slot.accepts_output();
@@ -205,7 +226,8 @@ impl<H: Handler, N: Network> Reactor<H, N> {
                 self.hold_back_if_over_high(index);
             }
         }
-        if self.cx.table.slots[index].odd.any(Odd::QUEUED.or(Odd::CLOSING)) {
+        let early = wrong!(FinishAtOnce) && self.cx.table.slots[index].state == State::Finishing;
+        if self.cx.table.slots[index].odd.any(Odd::QUEUED.or(Odd::CLOSING)) && !early {
             return;
         }
         if self.cx.table.slots[index].odd.any(Odd::OVER_MEMORY) {
@@ -266,6 +288,9 @@ impl<H: Handler, N: Network> Reactor<H, N> {
     /// Timers set in the callbacks that just ended count from now.
     #[inline]
     pub(in crate::reactor) fn start_timers(&mut self) {
+        if wrong!(TimerFromStaleNow) {
+            self.cx.fresh.clear();
+        }
         if !self.cx.fresh.is_empty() {
             let now = self.net.now();
             for (id, after) in self.cx.fresh.drain(..) {

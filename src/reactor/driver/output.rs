@@ -54,13 +54,20 @@ impl<H: Handler, N: Network> Reactor<H, N> {
         let slot = &mut self.cx.table.slots[index];
         slot.sent += sent as u64;
         self.cx.stats.sent += sent as u64;
-        if sent > 0 {
+        if sent > 0 && !wrong!(IdleIgnoresOutput) {
             slot.last_activity = self.cx.now;
         }
         if sent < self.cx.out.len() {
             if sent > 0 {
                 slot.odd.set(Odd::BLOCKED);
             }
+            if wrong!(BlockedSendDropped) && sent == 0 {
+                return self.cx.out.clear();
+            }
+            if wrong!(PartialSendDropped) && sent > 0 {
+                return self.cx.out.clear();
+            }
+            let sent = if wrong!(PartialSendRepeated) { 0 } else { sent };
             self.cx.table.queue_copy(index, &self.cx.out[sent..], self.cx.now);
         }
         self.cx.out.clear();
@@ -107,10 +114,14 @@ impl<H: Handler, N: Network> Reactor<H, N> {
     fn send_stopped(&mut self, index: usize, error: io::Error) -> bool {
         let slot = &mut self.cx.table.slots[index];
         match error.kind() {
+            ErrorKind::WouldBlock if wrong!(BlockedNotRemembered) => {}
             ErrorKind::WouldBlock => slot.odd.set(Odd::BLOCKED),
             ErrorKind::Interrupted => {}
             _ if N::trouble(&error) == Trouble::Exhausted => {
                 slot.odd.set(Odd::RETRY_SEND);
+                if wrong!(ExhaustedSendStalls) {
+                    return true;
+                }
                 let (node, now) = (node(index), self.cx.now);
                 self.cx.table.waits.remove(node);
                 self.cx.table.waits.insert(node, now, now + SEND_RETRY);
@@ -128,7 +139,7 @@ impl<H: Handler, N: Network> Reactor<H, N> {
         self.cx.table.drop_queue(index);
         let reason = CloseReason::from_io(error);
         let slot = &mut self.cx.table.slots[index];
-        if !slot.state.delivers() {
+        if !slot.state.delivers() || wrong!(SendErrorEndsInput) {
             return self.cx.table.end(index, reason);
         }
         slot.odd.set(Odd::SEND_DEAD.or(Odd::UNREAD).or(Odd::READ_AGAIN));
@@ -140,6 +151,9 @@ impl<H: Handler, N: Network> Reactor<H, N> {
 
     /// Stops reading while more is queued than the high mark.
     pub(super) fn hold_back_if_over_high(&mut self, index: usize) {
+        if wrong!(HighMarkIgnored) {
+            return;
+        }
         let slot = &mut self.cx.table.slots[index];
         if self.cx.table.queues.queued(slot.queue) > self.cx.config.queued_bytes_high
             && !slot.odd.any(Odd::OVER_HIGH)
