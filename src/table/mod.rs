@@ -368,3 +368,6 @@ impl Table {
 pub(crate) fn node(index: usize) -> u32 {
     u32::try_from(index).expect("at most 2^24 slots, and limits keep side tables below 2^32")
 }
+
+#[cfg(test)]
+mod tests;
