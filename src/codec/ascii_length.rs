@@ -199,10 +199,11 @@ mod tests {
         let five = AsciiLength::new();
         let too_long = EncodeError::TooLong { length: 100_000, limit: 99_999 };
         assert_eq!(five.encode_header(100_000, &mut out), Err(too_long));
-        assert_eq!(
-            five.frame_bytes_max(2).encode(b"abc", &mut out),
-            Err(EncodeError::TooLong { length: 3, limit: 2 })
-        );
+        let two = five.clone().frame_bytes_max(2);
+        assert_eq!(two.encode(b"abc", &mut out), Err(EncodeError::TooLong { length: 3, limit: 2 }));
         assert_eq!(out, b"");
+        assert_eq!(five.encode_header(99_999, &mut out), Ok(()));
+        assert_eq!(two.encode(b"ab", &mut out), Ok(()));
+        assert_eq!(out, b"9999900002ab");
     }
 }

@@ -105,7 +105,7 @@ impl Error for BoxedError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::codec::testing::{End, run};
+    use crate::codec::testing::{Caused, End, run};
     use crate::codec::{FrameError, Lines, Raw, ToEnd};
 
     #[test]
@@ -137,5 +137,19 @@ mod tests {
         assert_eq!(error.to_string(), inside.to_string());
         assert_eq!(error.get_ref().downcast_ref(), Some(&inside));
         assert!(error.source().is_none());
+    }
+
+    #[test]
+    fn the_cause_of_the_error_inside_is_the_cause_and_not_the_error_itself() {
+        let error = BoxedError::new(Caused(FrameError::VarintOverflow));
+        assert_eq!(error.source().and_then(<dyn Error>::downcast_ref), Some(&FrameError::VarintOverflow));
+    }
+
+    #[test]
+    fn a_boxed_codec_can_be_part_of_what_derives_debug() {
+        #[derive(Debug)]
+        #[expect(dead_code, reason = "only its debug output matters")]
+        struct Session(Box<dyn ByteDecoder>);
+        assert_eq!(format!("{:?}", Session(Box::new(Raw))), "Session(dyn ByteDecoder)");
     }
 }

@@ -367,8 +367,11 @@ mod tests {
         assert_eq!(crlf2.encode(b"a\r\n", &mut out), contains(1));
         assert_eq!(by(&["\n", "\r\n"]).encode(b"a\r", &mut out), contains(1));
         let too_long = EncodeError::TooLong { length: 3, limit: 2 };
-        assert_eq!(crlf2.frame_bytes_max(2).encode(b"abc", &mut out), Err(too_long));
+        let two = crlf2.frame_bytes_max(2);
+        assert_eq!(two.encode(b"abc", &mut out), Err(too_long));
         assert_eq!(out, b"");
+        assert_eq!(two.encode(b"ab", &mut out), Ok(()));
+        assert_eq!(out, b"ab\r\n\r\n");
     }
 
     #[test]

@@ -89,7 +89,7 @@ impl<A: Error, B: Error> Error for Either<A, B> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::codec::testing::{End, run, run_every_split};
+    use crate::codec::testing::{Caused, End, run, run_every_split};
     use crate::codec::{FixedLength, FrameError, Lines, Raw, ToEnd};
 
     /// Does as a handler of two modes would: `raw` is followed by `count` frames of the other codec.
@@ -165,5 +165,13 @@ mod tests {
         let End::Failed(error) = run(codec, &[b"abc\n"], |_| ()).end else { panic!("a line of 3 bytes") };
         assert_eq!(error, Either::B(FrameError::Unended { limit: 1 }));
         assert_eq!(error.to_string(), FrameError::Unended { limit: 1 }.to_string());
+    }
+
+    #[test]
+    fn the_cause_of_an_error_is_the_cause_of_the_error_of_its_side() {
+        let cause = FrameError::VarintOverflow;
+        for error in [Either::A(Caused(cause)), Either::B(Caused(cause))] {
+            assert_eq!(error.source().and_then(<dyn Error>::downcast_ref), Some(&cause));
+        }
     }
 }

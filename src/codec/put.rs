@@ -83,4 +83,15 @@ mod tests {
         assert_eq!(out[..13], [1, 2, 3, 3, 2, 4, 5, 6, 7, 7, 6, 5, 4]);
         assert_eq!(out[13..], [0, 0, 0, 0, 0, 0, 0, 8, 8, 0, 0, 0, 0, 0, 0, 0]);
     }
+
+    #[test]
+    fn whatever_grows_can_be_written_to_also_when_it_is_borrowed() {
+        fn write(mut out: impl Put) {
+            out.put_slice(b"hello");
+        }
+        let (mut vec, mut bytes) = (b"> ".to_vec(), BytesMut::from("> "));
+        write(&mut vec);
+        write(&mut bytes);
+        assert_eq!((&*vec, &*bytes), (&b"> hello"[..], &b"> hello"[..]));
+    }
 }

@@ -4,11 +4,12 @@
 //! It knows the contract of [`Decoder`]; it does not know any codec. A frame is compared by what `own` keeps
 //! of it, because the frame itself only borrows.
 
-use std::fmt::Debug;
+use std::error::Error;
+use std::fmt::{self, Debug};
 
 use fastrand::Rng;
 
-use super::{Decoder, Step};
+use super::{Decoder, FrameError, Step};
 
 /// All that a stream became.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -127,6 +128,22 @@ pub(crate) fn in_random_pieces<D: Decoder, T>(
         stream = rest;
     }
     run(decoder, &pieces, own)
+}
+
+/// An error with a cause.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Caused(pub(crate) FrameError);
+
+impl fmt::Display for Caused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("for some reason")
+    }
+}
+
+impl Error for Caused {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(&self.0)
+    }
 }
 
 /// The random generators of `count` cases, each with the seed that a failure must print.

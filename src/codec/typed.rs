@@ -155,8 +155,11 @@ mod tests {
         assert_eq!(frames(&codec, b"3abc").frames.len(), 1);
         assert_eq!(frames(&codec, b"4abcd").frames.len(), 1);
         assert_eq!(frames(&codec, b"5").end, End::Failed(FrameError::TooLong { length: 5, limit: 4 }));
+        let mut out = Vec::new();
         let five = TypedFrame { kind: b'5', payload: b"abcde" };
-        assert_eq!(codec.encode(five, &mut Vec::new()), Err(EncodeError::TooLong { length: 5, limit: 4 }));
+        assert_eq!(codec.encode(five, &mut out), Err(EncodeError::TooLong { length: 5, limit: 4 }));
+        assert_eq!(codec.encode(TypedFrame { kind: b'4', payload: b"abcd" }, &mut out), Ok(()));
+        assert_eq!(out, b"4abcd");
     }
 
     #[test]
@@ -165,6 +168,11 @@ mod tests {
         codec = codec.frame_bytes_max(usize::MAX);
         let limit = isize::MAX.unsigned_abs();
         assert_eq!(codec.decode(b"x"), Err(FrameError::TooLong { length: usize::MAX as u64, limit }));
+    }
+
+    #[test]
+    fn the_debug_output_shows_the_limit_and_needs_nothing_of_the_function() {
+        assert_eq!(format!("{:?}", Typed::new(|_| None)), "Typed { frame_bytes_max: 1048576, .. }");
     }
 
     #[test]

@@ -156,6 +156,8 @@ mod tests {
         let mut out = Vec::new();
         assert_eq!(codec.encode(b"abcde", &mut out), Err(EncodeError::TooLong { length: 5, limit: 4 }));
         assert_eq!(out, b"");
+        assert_eq!(codec.encode(b"abcd", &mut out), Ok(()));
+        assert_eq!(out, b"\x04abcd");
     }
 
     #[test]
