@@ -49,7 +49,7 @@ impl Tail {
 
     /// Appends bytes that arrived. Amortised O(bytes): consumed space is reclaimed once it is half of all.
     pub(crate) fn append(&mut self, bytes: &[u8]) {
-        if self.consumed > 0 && self.consumed >= self.len() {
+        if self.consumed >= self.len() {
             self.buf.drain(..self.consumed);
             self.consumed = 0;
         }
