@@ -336,6 +336,8 @@ mod tests {
             assert_eq!(content(&queues, *id), *model, "step {step}");
             let held: usize = ids.iter().map(|id| queues.held(*id)).sum();
             assert_eq!(queues.held_total(), held, "step {step}");
+            let occupied: usize = queues.chunks.iter().map(|(_, chunk)| chunk.data.held()).sum();
+            assert_eq!(occupied, held, "step {step}");
         }
         for id in &mut ids {
             queues.clear(id);
@@ -368,8 +370,11 @@ mod tests {
             queues.push_copy(&mut id, &[n.to_le_bytes()[0]], NOW);
         }
         assert!(queues.chunks.len() <= 1_000_000 / COPY_CHUNK_MAX + 1);
-        let mut slices = [IoSlice::new(&[]); SLICES_MAX];
-        assert!(queues.slices(id, &mut slices) <= SLICES_MAX);
+        let shared = Bytes::from(vec![0; SHARE_MIN]);
+        for _ in 0..SLICES_MAX {
+            queues.push_bytes(&mut id, shared.clone(), NOW);
+        }
+        assert_eq!(queues.slices(id, &mut [IoSlice::new(&[]); SLICES_MAX]), SLICES_MAX);
     }
 
     // E7: an empty message is complete at once and leaves no queue that never empties.
@@ -393,6 +398,63 @@ mod tests {
         assert!(block.is_unique(), "the queue holds no reference");
         queues.push_bytes(&mut id, block.slice(..SHARE_MIN), NOW);
         assert!(!block.is_unique(), "a large slice is shared");
+    }
+
+    #[test]
+    fn copies_fill_a_chunk_to_its_limit_and_then_begin_another() {
+        let mut queues = SendQueues::default();
+        let mut id = QueueId::NONE;
+        queues.push_copy(&mut id, &vec![1; COPY_CHUNK_MAX - 1], NOW);
+        queues.push_copy(&mut id, b"2", NOW);
+        assert_eq!(queues.chunks.len(), 1);
+        queues.push_copy(&mut id, b"3", NOW);
+        assert_eq!(queues.chunks.len(), 2);
+        let (front, more) = queues.front(id);
+        assert!(front.len() == COPY_CHUNK_MAX && front.ends_with(&[1, b'2']) && more);
+    }
+
+    #[test]
+    fn a_broadcast_is_shared_where_it_is_large_or_first() {
+        let mut queues = SendQueues::default();
+        let mut id = QueueId::NONE;
+        let (small, large) = (Bytes::from(vec![1; SHARE_MIN - 1]), Bytes::from(vec![2; SHARE_MIN]));
+        queues.push_broadcast(&mut id, &small, NOW);
+        assert!(!small.is_unique(), "nothing is copied into an empty queue");
+        queues.clear(&mut id);
+        queues.push_copy(&mut id, b"first", NOW);
+        queues.push_broadcast(&mut id, &small, NOW);
+        assert!(small.is_unique(), "few bytes are copied behind others");
+        queues.push_broadcast(&mut id, &large, NOW);
+        assert!(!large.is_unique());
+    }
+
+    #[test]
+    fn emptied_blocks_of_ordinary_size_are_used_again() {
+        let mut queues = SendQueues::default();
+        let mut ids = vec![QueueId::NONE; 2 * SPARE_MAX];
+        let mut large = QueueId::NONE;
+        queues.push_copy(&mut large, &vec![0; COPY_CHUNK_MAX + 1], NOW);
+        queues.clear(&mut large);
+        assert_eq!(queues.spare.len(), 0);
+        for id in &mut ids {
+            queues.push_copy(id, b"x", NOW);
+        }
+        for id in &mut ids {
+            queues.advance(id, 1, NOW);
+        }
+        assert_eq!(queues.spare.len(), SPARE_MAX);
+        queues.push_copy(&mut ids[0], b"x", NOW);
+        assert_eq!(queues.spare.len(), SPARE_MAX - 1);
+        assert_eq!(content(&queues, ids[0]), b"x");
+    }
+
+    #[test]
+    fn slabs_of_ordinary_size_are_kept() {
+        let mut queues = SendQueues { chunks: Slab::with_capacity(KEEP_MAX), ..SendQueues::default() };
+        let mut id = QueueId::NONE;
+        queues.push_copy(&mut id, b"x", NOW);
+        queues.clear(&mut id);
+        assert_eq!(queues.chunks.capacity(), KEEP_MAX);
     }
 
     // E10: what a burst needed is given back.

@@ -173,6 +173,33 @@ mod tests {
     }
 
     #[test]
+    fn what_is_done_in_each_state_is_as_its_name_says() {
+        // Delivers, drops input, takes output, is closing, waits for the flush.
+        let table = [
+            (Connecting, [false, false, true, false, false]),
+            (Open, [true, false, true, false, false]),
+            (HalfClosed, [false, false, true, false, false]),
+            (Finishing, [true, false, false, false, true]),
+            (Finished, [true, false, false, false, false]),
+            (Flushing, [false, false, false, true, true]),
+            (Draining, [false, true, false, true, true]),
+            (Lingering, [false, true, false, true, false]),
+            (Closed, [false, false, false, true, false]),
+        ];
+        assert_eq!(table.map(|(state, _)| state), STATES);
+        for (state, row) in table {
+            let is = [
+                state.delivers(),
+                state.drops_input(),
+                state.accepts_output(),
+                state.is_closing(),
+                state.waits_for_flush(),
+            ];
+            assert_eq!(is, row, "in {state:?}");
+        }
+    }
+
+    #[test]
     fn no_step_leads_back_to_delivering_or_sending() {
         for state in STATES {
             for step in STEPS {

@@ -133,6 +133,31 @@ mod tests {
     }
 
     #[test]
+    fn a_tail_is_roomy_above_4_kib_and_below_a_quarter() {
+        let roomy = |capacity, len| {
+            let mut tail = Tail { buf: Vec::with_capacity(capacity), ..Tail::default() };
+            tail.append(&vec![0; capacity]);
+            tail.consume(capacity - len);
+            assert_eq!(tail.capacity(), capacity);
+            tail.is_roomy()
+        };
+        assert!(!roomy(ROOMY_MIN, 0), "too little to be worth a move");
+        assert!(roomy(ROOMY_MIN + 4, 0));
+        assert!(roomy(ROOMY_MIN + 4, 1024));
+        assert!(!roomy(ROOMY_MIN + 4, 1025), "a quarter is in use");
+        assert!(!roomy(ROOMY_MIN + 4, ROOMY_MIN + 4));
+    }
+
+    #[test]
+    fn no_more_tails_are_put_by_than_are_worth_it() {
+        let mut spare = SpareTails::default();
+        for _ in 0..2 * SPARE_MAX {
+            spare.put(Box::default());
+        }
+        assert_eq!(spare.spare.len(), SPARE_MAX);
+    }
+
+    #[test]
     fn a_spare_tail_comes_back_empty_and_a_large_one_does_not_stay() {
         let mut spare = SpareTails::default();
         let mut tail = spare.take();

@@ -176,6 +176,72 @@ mod tests {
     }
 
     #[test]
+    fn every_oddity_is_a_bit_of_its_own() {
+        let all = [
+            Odd::NOT_OPEN,
+            Odd::PAUSED,
+            Odd::OVER_HIGH,
+            Odd::OVER_MEMORY,
+            Odd::TAIL,
+            Odd::DECODABLE,
+            Odd::UNREAD,
+            Odd::READ_AGAIN,
+            Odd::ENDED,
+            Odd::QUEUED,
+            Odd::BLOCKED,
+            Odd::SEND_DEAD,
+            Odd::ON_READY,
+            Odd::ON_FLUSH,
+            Odd::CLOSING,
+            Odd::RESET,
+            Odd::FIRST,
+            Odd::DRAIN,
+            Odd::RETRY_SEND,
+            Odd::FINISH,
+            Odd::OWES_WRITABLE,
+        ];
+        let mut seen = Odd::default();
+        for odd in all {
+            assert!(!odd.is_none() && !seen.any(odd), "{odd:?}");
+            seen.set(odd);
+        }
+        assert_eq!(seen, Odd((1 << all.len()) - 1));
+    }
+
+    #[test]
+    fn a_set_has_what_was_put_in_and_not_taken_out() {
+        let (a, b) = (Odd::PAUSED, Odd::TAIL);
+        let mut set = a.or(b);
+        assert_eq!((set.or(a), set.any(a), set.any(Odd::QUEUED)), (set, true, false));
+        assert!(set.take(a) && !set.take(a));
+        assert_eq!(set, b);
+        set.put(a, true);
+        set.put(b, false);
+        assert_eq!(set, a);
+        set.clear(a.or(b));
+        assert!(set.is_none());
+    }
+
+    #[test]
+    fn an_oddity_can_forbid_what_the_state_allows_but_not_allow_it() {
+        let slot = |state, odd| Slot { odd, state, ..Slot::vacant(ConnId::new(0, 1)) };
+        let may = |slot: Slot| (slot.accepts_output(), slot.delivers(), slot.delivers_now());
+        assert_eq!(may(slot(State::Open, Odd::default())), (true, true, true));
+        for (odd, expected) in [
+            (Odd::CLOSING, (false, false, false)),
+            (Odd::SEND_DEAD, (false, true, true)),
+            (Odd::FINISH, (false, true, true)),
+            (Odd::PAUSED, (true, true, false)),
+            (Odd::OVER_HIGH, (true, true, false)),
+            (Odd::OVER_MEMORY, (true, true, false)),
+        ] {
+            assert_eq!(may(slot(State::Open, odd)), expected, "{odd:?}");
+            assert_eq!(may(slot(State::Flushing, odd)), (false, false, false), "{odd:?}");
+        }
+        assert_eq!(may(slot(State::Flushing, Odd::default())), (false, false, false));
+    }
+
+    #[test]
     fn a_vacant_slot_is_odd_so_that_no_fast_path_takes_it() {
         assert!(!Slot::vacant(ConnId::new(0, 1)).odd.is_none());
     }

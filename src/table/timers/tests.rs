@@ -248,6 +248,44 @@ fn one_more_timer_than_the_maximum_is_refused() {
 }
 
 #[test]
+fn a_timer_that_waits_can_be_postponed_and_no_other() {
+    let mut timers = Timers::new(2);
+    let stale = timers.set(conn(0), 0, at(0), at(MILLISECOND)).expect("room");
+    assert!(timers.cancel(stale));
+    let collected = timers.set(conn(0), 1, at(0), at(MILLISECOND)).expect("room");
+    timers.collect(at(MILLISECOND));
+    let waiting = timers.set(conn(0), 2, at(0), at(2 * MILLISECOND)).expect("room");
+    for id in [stale, collected, waiting] {
+        timers.postpone(id, at(0), at(9 * MILLISECOND));
+    }
+    assert_eq!(keys_due(&mut timers, at(9 * MILLISECOND - 1)), [1], "it was due before");
+    assert_eq!(keys_due(&mut timers, at(9 * MILLISECOND)), [2]);
+    // The slot of a stale id is another's by now.
+    let next = timers.set(conn(0), 3, at(0), at(10 * MILLISECOND)).expect("room");
+    assert!([stale, collected, waiting].iter().any(|id| id.slot == next.slot));
+    for id in [stale, collected, waiting] {
+        timers.postpone(id, at(0), Instant::NEVER);
+    }
+    assert_eq!(keys_due(&mut timers, at(10 * MILLISECOND)), [3]);
+}
+
+#[test]
+fn an_id_reads_as_the_slot_and_how_many_timers_there_were() {
+    let mut timers = Timers::new(2);
+    let mut set = || timers.set(conn(0), 0, at(0), at(9)).map(|id| format!("{id:?}"));
+    assert_eq!((set(), set()), (Ok("TimerId(0.1)".into()), Ok("TimerId(1.2)".into())));
+}
+
+#[test]
+fn storage_of_ordinary_size_is_kept() {
+    let mut timers = Timers::new(2);
+    timers.slots = Slab::with_capacity(KEPT);
+    let id = timers.set(conn(0), 0, at(0), at(9)).expect("room");
+    assert!(timers.cancel(id));
+    assert_eq!(timers.slots.capacity(), KEPT);
+}
+
+#[test]
 fn a_timer_that_is_never_due_can_be_cancelled() {
     let mut timers = Timers::new(2);
     let id = timers.set(conn(0), 0, at(5), at(5) + Duration::MAX).expect("room");

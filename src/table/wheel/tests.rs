@@ -187,6 +187,15 @@ fn never_is_not_linked_and_the_last_deadline_is() {
 }
 
 #[test]
+fn the_numbers_at_the_edge_are_the_last_that_fit() {
+    let rounded_up = |deadline: u64| deadline.checked_add(TICK_NANOS - 1);
+    assert!(rounded_up(LAST.as_nanos()).is_some());
+    assert!(rounded_up(LAST.as_nanos() + 1).is_none());
+    let places = u32::try_from(NODES_MAX).map(|nodes| HEADS.checked_add(nodes));
+    assert_eq!(places, Ok(Some(UNLINKED)), "the place behind the last node is the mark");
+}
+
+#[test]
 fn one_timeout_of_any_length_takes_one_wakeup() {
     for seconds in [1, 60, 3_600, 30 * 86_400, 100 * 365 * 86_400] {
         let mut wheel = Wheel::new();
