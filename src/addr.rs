@@ -80,4 +80,16 @@ mod tests {
         let v6: SocketAddr = "[::1]:80".parse().expect("an address");
         assert_eq!(Addr::from(v6).to_string(), "[::1]:80");
     }
+
+    #[test]
+    fn an_address_is_taken_apart_where_there_is_one() {
+        let addr: SocketAddr = "192.0.2.1:80".parse().expect("an address");
+        let named = Addr::from(addr);
+        assert_eq!((named.ip(), named.port()), (Some(addr.ip()), Some(80)));
+        assert_eq!(named.socket_addr(), Some(addr));
+        assert_eq!(format!("{named:?}"), "192.0.2.1:80");
+        let unnamed = Addr::Unnamed;
+        assert_eq!((unnamed.ip(), unnamed.port(), unnamed.socket_addr()), (None, None, None));
+        assert_eq!(format!("{unnamed} {unnamed:?}"), "unnamed unnamed");
+    }
 }

@@ -127,6 +127,7 @@ mod tests {
         let next = ConnId::new(5, 2).vacant();
         assert_ne!(ConnId::from_bits(next.to_bits()), next);
         assert_eq!(ConnId::from_bits(next.to_bits()), ConnId::new(5, 2));
+        assert_eq!(next.vacant(), next);
     }
 
     #[test]

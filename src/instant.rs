@@ -64,6 +64,13 @@ mod tests {
     fn adding_the_longest_duration_saturates() {
         assert_eq!(Instant::from_nanos(5) + Duration::MAX, Instant::NEVER);
         assert_eq!(Instant::NEVER + Duration::from_secs(1), Instant::NEVER);
+        assert_eq!((Instant::from_nanos(5) + Duration::from_nanos(3)).as_nanos(), 8);
+    }
+
+    #[test]
+    fn an_instant_reads_as_the_time_since_the_start() {
+        assert_eq!(format!("{:?}", Instant::from_nanos(1_500_000)), "1.5ms");
+        assert_eq!(format!("{:?}", Instant::NEVER), "never");
     }
 
     #[test]

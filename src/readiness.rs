@@ -107,5 +107,21 @@ mod tests {
         assert_eq!(format!("{:?}", Readiness::EMPTY), "nothing");
         assert!(set.contains(Readiness::ERROR) && !set.intersects(Readiness::WRITABLE));
         assert_eq!(set.without(Readiness::ERROR), Readiness::READABLE);
+        let all = (0..6).map(|bit| Readiness(1 << bit)).fold(Readiness::EMPTY, Readiness::or);
+        let names = "readable|writable|exceptional|read_closed|write_closed|error";
+        assert_eq!(format!("{all:?}"), names);
+    }
+
+    #[test]
+    fn a_set_contains_all_of_another_or_intersects_it_or_neither() {
+        let (r, w, e) = (Readiness::READABLE, Readiness::WRITABLE, Readiness::ERROR);
+        let set = r | w;
+        assert!(set.contains(r) && set.contains(r | w) && !set.contains(r | e) && !set.contains(e));
+        assert!(set.intersects(r | e) && set.intersects(set) && !set.intersects(e));
+        assert!(Readiness::EMPTY.is_empty() && !set.is_empty());
+        assert_eq!((set | r, set.or(r), set.without(w | e)), (set, set, r));
+        let mut grown = r;
+        grown |= set;
+        assert_eq!(grown, set);
     }
 }
