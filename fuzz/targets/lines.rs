@@ -1,0 +1,4 @@
+//! Fuzzes `codecs::lines`, or replays files there.
+#![cfg_attr(fuzzing, no_main)]
+
+switchboard_fuzz::target!(switchboard_fuzz::codecs::lines::check);

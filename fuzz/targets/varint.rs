@@ -1,0 +1,4 @@
+//! Fuzzes `codecs::varint`, or replays files there.
+#![cfg_attr(fuzzing, no_main)]
+
+switchboard_fuzz::target!(switchboard_fuzz::codecs::varint::check);
