@@ -10,7 +10,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::errno::Errno;
-use super::network::{Actor, Received, SimNet, SockId};
+use super::network::{Actor, Received, SERVER, SimNet, SockId};
 use crate::instant::Instant;
 
 /// What a client waits for.
@@ -182,6 +182,12 @@ impl Peer<'_> {
     }
 }
 
+/// What a client does.
+pub(super) type Program = Box<dyn FnMut(&mut Peer<'_>) -> Next>;
+
+/// The reports of all clients of a run: more come in while it goes on.
+pub(super) type Reports = Rc<RefCell<Vec<Rc<RefCell<ClientReport>>>>>;
+
 /// A client in the world.
 pub(super) struct ClientActor {
     host: SimNet,
@@ -191,7 +197,7 @@ pub(super) struct ClientActor {
     begun: bool,
     sock: Option<SockId>,
     refused: Option<Errno>,
-    program: Box<dyn FnMut(&mut Peer<'_>) -> Next>,
+    program: Program,
     report: Rc<RefCell<ClientReport>>,
 }
 
@@ -201,7 +207,7 @@ impl ClientActor {
         host: SimNet,
         to: SocketAddr,
         begin_at: Duration,
-        program: Box<dyn FnMut(&mut Peer<'_>) -> Next>,
+        program: Program,
     ) -> Rc<RefCell<ClientReport>> {
         let report = Rc::new(RefCell::new(ClientReport::new()));
         let world = Rc::clone(host.world());
@@ -220,6 +226,24 @@ impl ClientActor {
         };
         world.borrow_mut().add_actor(Box::new(actor));
         report
+    }
+
+    /// Puts a client behind a connection that was accepted.
+    fn add_accepted(host: SimNet, sock: SockId, program: Program, report: Rc<RefCell<ClientReport>>) {
+        let world = Rc::clone(host.world());
+        let number = world.borrow().next_actor();
+        let actor = ClientActor {
+            host,
+            number,
+            to: SERVER,
+            begin_at: 0,
+            begun: true,
+            sock: Some(sock),
+            refused: None,
+            program,
+            report,
+        };
+        world.borrow_mut().add_actor(Box::new(actor));
     }
 
     fn begin(&mut self) {
@@ -285,6 +309,42 @@ impl Actor for ClientActor {
                     self.host.world().borrow_mut().client_close(sock, false);
                 }
             }
+        }
+    }
+}
+
+/// A listener in the world, with a client behind each connection that it accepts.
+pub(super) struct Acceptor {
+    host: SimNet,
+    listener: SockId,
+    make: Box<dyn FnMut() -> Program>,
+    reports: Reports,
+}
+
+impl Acceptor {
+    /// Listens on this port of a host.
+    pub(super) fn add(
+        host: SimNet,
+        port: u16,
+        make: Box<dyn FnMut() -> Program>,
+        reports: Reports,
+    ) -> Result<(), Errno> {
+        let world = Rc::clone(host.world());
+        let actor = world.borrow().next_actor();
+        let listener = world.borrow_mut().client_listen(host.number(), port, actor)?;
+        world.borrow_mut().add_actor(Box::new(Acceptor { host, listener, make, reports }));
+        Ok(())
+    }
+}
+
+impl Actor for Acceptor {
+    fn act(&mut self, _: &SimNet) {
+        loop {
+            let accepted = self.host.world().borrow_mut().client_accept(self.listener);
+            let Some(sock) = accepted else { return };
+            let report = Rc::new(RefCell::new(ClientReport::new()));
+            self.reports.borrow_mut().push(Rc::clone(&report));
+            ClientActor::add_accepted(self.host.clone(), sock, (self.make)(), report);
         }
     }
 }

@@ -83,20 +83,22 @@ pub(super) struct ReactorActor<P: Handler> {
 }
 
 impl<P: Handler + 'static> ReactorActor<P> {
-    pub(super) fn add(host: SimNet, handler: P, config: Config, begin: impl FnOnce(&mut P, &mut Context)) {
+    pub(super) fn add(
+        host: SimNet,
+        handler: P,
+        config: Config,
+        begin: impl FnOnce(&mut P, &mut Context),
+    ) -> Result<(), String> {
         let world = Rc::clone(host.world());
         let watched = Watched::new(handler, Rc::clone(&world));
-        let mut reactor = match Reactor::with_network(watched, config, host.clone()) {
-            Ok(reactor) => reactor,
-            Err(error) => {
-                return world.borrow_mut().violated(|| format!("another reactor cannot be made: {error}"));
-            }
-        };
+        let mut reactor = Reactor::with_network(watched, config, host.clone())
+            .map_err(|error| format!("another reactor cannot be made: {error}"))?;
         reactor.with(|watched, cx| begin(&mut watched.inner, cx));
         let number = world.borrow().next_actor();
         host.run_by(number);
         let actor = ReactorActor { host, number, reactor, checks: Checks::default(), over: false };
         world.borrow_mut().add_actor(Box::new(actor));
+        Ok(())
     }
 }
 

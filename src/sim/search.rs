@@ -12,7 +12,7 @@ use std::rc::Rc;
 use std::sync::Once;
 
 use super::network::World;
-use super::run::Sim;
+use super::scenario::Sim;
 use super::shrink::shrink;
 use super::tape::{Taken, Tape};
 use super::trace::Line;

@@ -3,7 +3,7 @@
 //! It knows numbers and whether a run with them fails. Choices are dropped in blocks, made ordinary in blocks, and
 //! halved, as long as the run still fails.
 
-use super::run::Sim;
+use super::scenario::Sim;
 use super::search::{Attempt, attempt};
 use super::tape::Tape;
 

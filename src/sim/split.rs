@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::client::{ClientReport, End};
 use super::report::Failure;
-use super::run::Sim;
+use super::scenario::Sim;
 use super::script::Script;
 use super::tape::{Rng, Tape};
 use super::trace::Shown;

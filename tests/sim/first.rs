@@ -99,3 +99,13 @@ fn one_fault_at_every_place_breaks_no_promise() {
     assert!(explored.complete, "{explored:?}");
     println!("{explored:?}");
 }
+
+#[test]
+fn a_client_that_is_reset_is_told_so() {
+    let reset = each(Lines::new, |cx, _| {
+        cx.send_to(cx.id(), b"bye");
+        Err(switchboard::Close::Abort)
+    });
+    let report = Sim::new(1).server(reset).client(Script::new().send(b"hello\n").expect_reset()).run();
+    assert_eq!(report.clients[0].end, End::Reset);
+}

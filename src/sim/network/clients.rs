@@ -6,7 +6,7 @@ use std::io::IoSlice;
 use std::net::SocketAddr;
 
 use super::calls::Result;
-use super::socket::{NOBODY, Owner, Phase, SockId};
+use super::socket::{Owner, Phase, SockId};
 use super::world::{What, World};
 use crate::sim::errno::Errno;
 use crate::sim::trace::Shown;
@@ -35,6 +35,27 @@ impl World {
         Ok(id)
     }
 
+    pub(crate) fn client_listen(&mut self, host: usize, port: u16, actor: u32) -> Result<SockId> {
+        let addr = SocketAddr::new(self.hosts[host].addr, port);
+        let id = self.listen(host, addr, 1024)?;
+        self.socks[id as usize].owner = Owner::Actor(actor);
+        Ok(id)
+    }
+
+    /// Takes what waits at a listener of a client, for an actor that is to be added next.
+    pub(crate) fn client_accept(&mut self, listener: SockId) -> Option<SockId> {
+        let id = self.socks[listener as usize].backlog.pop_front()?;
+        let actor = self.next_actor();
+        let sock = &mut self.socks[id as usize];
+        sock.queued = false;
+        sock.held = true;
+        sock.owner = Owner::Actor(actor);
+        let host = sock.host;
+        self.hosts[host].descriptors += 1;
+        self.note(What::Accept, listener, u64::from(id), |_| format!("client: accept on #{listener}: #{id}"));
+        Some(id)
+    }
+
     pub(crate) fn is_connected(&self, id: SockId) -> bool {
         self.socks[id as usize].phase != Phase::Connecting
     }
@@ -46,7 +67,7 @@ impl World {
     /// The error of a connect that failed.
     pub(crate) fn failed_to_connect(&mut self, id: SockId) -> Option<Errno> {
         let sock = &mut self.socks[id as usize];
-        if sock.phase == Phase::Dead && sock.peer == NOBODY && !sock.done { sock.error.take() } else { None }
+        if sock.phase == Phase::Dead && !sock.established { sock.error.take() } else { None }
     }
 
     pub(crate) fn client_send(&mut self, id: SockId, bytes: &[u8]) -> usize {

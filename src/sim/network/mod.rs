@@ -19,7 +19,7 @@ pub(crate) use world::{Actor, MILLI, Route, World};
 use std::cell::RefCell;
 use std::fmt;
 use std::io::{self, IoSlice};
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -35,6 +35,9 @@ use crate::net::{Event, Listener, Network, Stream, Token, Trouble, Wake, sealed}
 use crate::readiness::Readiness;
 use socket::Owner;
 use world::{Step, What};
+
+/// Where the server of a simulation listens, if nothing else is said.
+pub const SERVER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1)), 7000);
 
 /// How much later than its deadline a poll may return.
 const LATE: [u64; 4] = [0, MILLI, 5 * MILLI, 60 * MILLI];

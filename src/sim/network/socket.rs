@@ -110,6 +110,8 @@ pub(crate) struct Sock {
     pub(super) cut: bool,
     /// Nothing arrives any more, in either direction.
     pub(super) vanished: bool,
+    /// It was connected once.
+    pub(super) established: bool,
     /// How often a connect was tried.
     pub(super) tries: u32,
     /// Listening: connections to be accepted, and how many there may be.
@@ -153,6 +155,7 @@ impl Sock {
             urgent_at: 0,
             cut: false,
             vanished: false,
+            established: false,
             tries: 0,
             backlog: VecDeque::new(),
             backlog_max: 0,

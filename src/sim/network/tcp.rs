@@ -371,6 +371,7 @@ impl World {
         });
         let accepted = &mut self.socks[child as usize];
         accepted.phase = Phase::Connected;
+        accepted.established = true;
         accepted.remote = Some(from);
         accepted.peer = sock;
         accepted.queued = true;
@@ -381,7 +382,9 @@ impl World {
     }
 
     fn connected(&mut self, sock: SockId) {
-        self.socks[sock as usize].phase = Phase::Connected;
+        let one = &mut self.socks[sock as usize];
+        one.phase = Phase::Connected;
+        one.established = true;
         self.wake(sock);
         self.transmit(sock);
     }

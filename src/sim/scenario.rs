@@ -1,0 +1,312 @@
+//! Scenarios: a handler, its network, its clients and what may go wrong, put together step by step.
+//!
+//! It knows what there is in a simulation; what happens with it is `run`.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::client::{Acceptor, ClientReport, Next, Peer, Program, Reports};
+use super::faults::Faults;
+use super::host::ReactorActor;
+use super::network::{Route, SimNet, World};
+use super::report::{Failure, Report};
+use super::run::Run;
+use super::script::Script;
+use super::tape::Tape;
+use crate::config::{Config, IntoListen};
+use crate::context::Context;
+use crate::handler::Handler;
+
+/// How much simulated time a run may take.
+const TIME_MAX: Duration = Duration::from_secs(3600);
+
+/// The beginning of a simulation: a tape, and a network with nobody on it.
+///
+/// ```
+/// use switchboard::codec::Lines;
+/// use switchboard::each;
+/// use switchboard::sim::{Faults, Script, Sim};
+///
+/// let upper = each(Lines::new, |cx, line| {
+///     cx.send(&line.to_ascii_uppercase());
+///     cx.send(b"\n");
+///     Ok(())
+/// });
+/// let report = Sim::new(7)
+///     .server(upper)
+///     .client(Script::new().send(b"hello\nworld\n").expect(b"HELLO\nWORLD\n").shutdown().expect_end())
+///     .faults(Faults::harmless())
+///     .run();
+/// assert_eq!(report.stats.frames, 2);
+/// ```
+pub struct Sim {
+    pub(super) world: Rc<RefCell<World>>,
+}
+
+impl Sim {
+    /// A simulation whose choices are made at random, the same for the same seed.
+    pub fn new(seed: u64) -> Sim {
+        Sim::on(Tape::seeded(seed))
+    }
+
+    /// A simulation whose choices come from a tape.
+    pub fn on(tape: Tape) -> Sim {
+        Sim { world: Rc::new(RefCell::new(World::new(tape))) }
+    }
+
+    /// Choices from the tape of this run, for a handler that leaves something to chance.
+    pub fn choices(&self) -> Choices {
+        Choices { world: Rc::clone(&self.world) }
+    }
+
+    /// Puts a handler on the network. It listens on [`SERVER`](super::SERVER).
+    pub fn server<H: Handler>(self, handler: H) -> Scenario<H> {
+        Scenario {
+            host: SimNet::new(&self.world, true),
+            world: self.world,
+            handler,
+            config: Config::default(),
+            listens: None,
+            clients: Vec::new(),
+            calls: Vec::new(),
+            others: Vec::new(),
+            faults: Faults::none(),
+            time_max: TIME_MAX,
+        }
+    }
+}
+
+impl fmt::Debug for Sim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sim").finish_non_exhaustive()
+    }
+}
+
+/// Choices from the tape of a run.
+#[derive(Clone)]
+pub struct Choices {
+    world: Rc<RefCell<World>>,
+}
+
+impl Choices {
+    /// One of `ways` ways. `what` is for error messages.
+    pub fn choose(&self, what: &'static str, ways: usize) -> usize {
+        self.world.borrow_mut().tape.choose(what, ways)
+    }
+}
+
+impl fmt::Debug for Choices {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Choices").finish_non_exhaustive()
+    }
+}
+
+pub(super) type Call<H> = Box<dyn FnOnce(&mut H, &mut Context)>;
+
+/// A simulation with a server: what else there is, and then [`run`](Scenario::run).
+pub struct Scenario<H: Handler> {
+    pub(super) world: Rc<RefCell<World>>,
+    pub(super) host: SimNet,
+    pub(super) handler: H,
+    pub(super) config: Config,
+    pub(super) listens: Option<Vec<io::Result<crate::config::Listen>>>,
+    pub(super) clients: Vec<(Duration, Client)>,
+    pub(super) calls: Vec<(Duration, Call<H>)>,
+    pub(super) others: Vec<Other>,
+    pub(super) faults: Faults,
+    pub(super) time_max: Duration,
+}
+
+/// Puts something on a host of its own; it may say why it cannot.
+pub(super) type Other = Box<dyn FnOnce(SimNet, &Reports) -> Result<(), String>>;
+
+pub(super) enum Client {
+    Script(Script),
+    Program(Program),
+}
+
+impl<H: Handler> fmt::Debug for Scenario<H> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Scenario")
+            .field("clients", &self.clients.len())
+            .field("faults", &self.faults)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<H: Handler + 'static> Scenario<H> {
+    /// Configures the reactor.
+    #[must_use]
+    pub fn config(mut self, config: Config) -> Scenario<H> {
+        self.config = config;
+        self
+    }
+
+    /// Listens here, and not on [`SERVER`](super::SERVER) unless that is said too. Any address of `127.0.0.0/8` and the
+    /// unspecified one are the server's own.
+    #[must_use]
+    pub fn listen(mut self, addr: impl IntoListen) -> Scenario<H> {
+        self.listens.get_or_insert_with(Vec::new).push(addr.into_listen());
+        self
+    }
+
+    /// Adds a client that plays a script, from an address of its own, at the beginning.
+    #[must_use]
+    pub fn client(self, script: Script) -> Scenario<H> {
+        self.client_at(Duration::ZERO, script)
+    }
+
+    /// Adds a client that plays a script and connects at this time.
+    #[must_use]
+    pub fn client_at(mut self, at: Duration, script: Script) -> Scenario<H> {
+        self.clients.push((at, Client::Script(script)));
+        self
+    }
+
+    /// Adds a client that is a function, called whenever something may have changed.
+    #[must_use]
+    pub fn client_fn(mut self, program: impl FnMut(&mut Peer<'_>) -> Next + 'static) -> Scenario<H> {
+        self.clients.push((Duration::ZERO, Client::Program(Box::new(program))));
+        self
+    }
+
+    /// Adds another reactor to the network. `begin` is what it does first, such as connecting or listening. Its
+    /// address is the next one behind the server's: 10.0.0.2, 10.0.0.3, … in the order in which they are added.
+    #[must_use]
+    pub fn reactor<P: Handler + 'static>(
+        mut self,
+        handler: P,
+        config: Config,
+        begin: impl FnOnce(&mut P, &mut Context) + 'static,
+    ) -> Scenario<H> {
+        self.others.push(Box::new(move |host, _| ReactorActor::add(host, handler, config, begin)));
+        self
+    }
+
+    /// Adds a host that accepts connections on this port and plays a script, of its own for each, on every one: for
+    /// handlers that connect. Its address is the next one, as with [`reactor`](Scenario::reactor); its reports stand
+    /// behind those of the clients.
+    ///
+    /// ```
+    /// use std::net::SocketAddr;
+    /// use switchboard::codec::Lines;
+    /// use switchboard::each;
+    /// use switchboard::sim::{Script, Sim};
+    ///
+    /// let polite = each(Lines::new, |cx, line| {
+    ///     assert_eq!(line, b"hello");
+    ///     cx.send(b"thanks\n");
+    ///     Ok(())
+    /// });
+    /// let report = Sim::new(1)
+    ///     .server(polite)
+    ///     .acceptor(80, || Script::new().send(b"hello\n").expect(b"thanks\n"))
+    ///     .at(std::time::Duration::ZERO, |_, cx| {
+    ///         cx.connect(SocketAddr::from(([10, 0, 0, 2], 80)), 0).expect("there is room");
+    ///     })
+    ///     .run();
+    /// assert_eq!(report.stats.connected, 1);
+    /// ```
+    #[must_use]
+    pub fn acceptor(mut self, port: u16, mut make: impl FnMut() -> Script + 'static) -> Scenario<H> {
+        self.others.push(Box::new(move |host, reports| {
+            make().check()?;
+            let programs = Box::new(move || {
+                let mut script = make();
+                Box::new(move |peer: &mut Peer<'_>| script.play(peer)) as Program
+            });
+            Acceptor::add(host, port, programs, Rc::clone(reports))
+                .map_err(|error| format!("port {port}: {error}"))
+        }));
+        self
+    }
+
+    /// Calls `f` with the handler and its context at this time, as another thread does through a handle.
+    #[must_use]
+    pub fn at(mut self, at: Duration, f: impl FnOnce(&mut H, &mut Context) + 'static) -> Scenario<H> {
+        self.calls.push((at, Box::new(f)));
+        self
+    }
+
+    /// What may go wrong. Without this nothing does.
+    #[must_use]
+    pub fn faults(mut self, faults: Faults) -> Scenario<H> {
+        self.faults = faults;
+        self
+    }
+
+    /// How many bytes the buffers of every connection hold: those of a sender, and those of a receiver. By
+    /// default 256 KiB each.
+    #[must_use]
+    pub fn buffers(self, send: usize, recv: usize) -> Scenario<H> {
+        self.world.borrow_mut().buffers = (send.max(1), recv.max(1));
+        self
+    }
+
+    /// How many descriptors the server may have open: 1,024 by default.
+    #[must_use]
+    pub fn descriptors(self, max: usize) -> Scenario<H> {
+        self.host.limit_descriptors(max);
+        self
+    }
+
+    /// Which local ports the server's connects may take: 32768 to 60999 by default.
+    #[must_use]
+    pub fn ports(self, min: u16, max: u16) -> Scenario<H> {
+        self.host.limit_ports(min, max.max(min));
+        self
+    }
+
+    /// Nothing that goes to this address is ever answered.
+    #[must_use]
+    pub fn black_hole(self, addr: SocketAddr) -> Scenario<H> {
+        self.world.borrow_mut().route(addr, Route::BlackHole);
+        self
+    }
+
+    /// The network has no way to this address, and says so.
+    #[must_use]
+    pub fn unreachable(self, addr: SocketAddr) -> Scenario<H> {
+        self.world.borrow_mut().route(addr, Route::Unreachable);
+        self
+    }
+
+    /// How much simulated time the run may take: an hour by default.
+    #[must_use]
+    pub fn time_max(mut self, time: Duration) -> Scenario<H> {
+        self.time_max = time;
+        self
+    }
+
+    /// Runs until nothing happens any more, then drains the reactor and looks at what is left.
+    ///
+    /// # Panics
+    ///
+    /// With the [`Failure`] as the message, if there is one.
+    pub fn run(self) -> Report<H> {
+        match self.try_run() {
+            Ok(report) => report,
+            Err(failure) => panic!("{failure}"),
+        }
+    }
+
+    /// Runs with one client, for what it saw.
+    pub(super) fn try_run_until_cut(self) -> Result<ClientReport, Failure> {
+        let mut report = self.try_run()?;
+        Ok(report.clients.remove(0))
+    }
+
+    /// As [`run`](Scenario::run), with the failure as a value.
+    pub fn try_run(self) -> Result<Report<H>, Failure> {
+        let world = Rc::clone(&self.world);
+        let result = Run::begin(self).and_then(Run::finish);
+        // The programs hold on to the world and it to them.
+        let actors = world.borrow_mut().take_actors();
+        drop(actors);
+        result
+    }
+}
