@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::{Bench, Told, closed, line};
+use super::{Bench, Told, closed, event, line};
 use crate::config::{Config, Listen};
 use crate::context::Stop;
 use crate::error::Close;
@@ -145,7 +145,7 @@ fn f3_dropping_input_has_a_budget_too() {
     bench.receive(&lingers, b"bye\n");
     lingers.1.receives(&vec![0; 4 << 20]);
     served.1.receives(b"hello\n");
-    let both = [super::event(lingers.0, READABLE), super::event(served.0, READABLE)];
+    let both = [event(lingers.0, READABLE), event(served.0, READABLE)];
     bench.net.0.borrow_mut().polls.push_back(Ok(both.to_vec()));
     bench.reactor.turn(None).expect("the reactor runs");
     assert_eq!(bench.told(), [line("bye"), line("hello")]);
@@ -208,4 +208,23 @@ fn g7_a_panic_in_the_writable_of_a_connection_just_opened_is_isolated() {
     });
     bench.accept();
     assert_eq!(bench.told(), [Told::Writable, closed("a callback panicked")]);
+}
+
+// G7: the next one in the same batch is served before the broken connection closes.
+#[test]
+fn g7_what_a_panicking_callback_has_sent_reaches_nobody() {
+    let config = Config { isolate_panics: true, ..Config::default() };
+    let mut bench = Bench::new(config, |cx, _, told| {
+        if let Told::Line(text) = told {
+            cx.send(text);
+            assert!(text != b"secret", "as the test wants it");
+        }
+        Ok(())
+    });
+    let (broken, next) = (bench.accept(), bench.accept());
+    broken.1.receives(b"secret\n");
+    next.1.receives(b"hello\n");
+    bench.events(&[event(broken.0, READABLE), event(next.0, READABLE)]);
+    assert_eq!(bench.told(), [line("secret"), line("hello"), closed("a callback panicked")]);
+    assert_eq!((broken.1.sent(), next.1.sent()), (vec![], b"hello".to_vec()));
 }

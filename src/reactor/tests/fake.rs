@@ -32,6 +32,8 @@ pub(super) struct Script {
     pub(super) errors: VecDeque<Option<ErrorKind>>,
     /// What `peer_addr` fails with. After that there is a peer.
     pub(super) peer: VecDeque<ErrorKind>,
+    /// The peer is the socket itself.
+    pub(super) alone: bool,
     /// How many bytes sends take together before they take no more; `None`: no end of them.
     pub(super) room: Option<usize>,
     /// A send was not taken whole: an event is due once there is room.
@@ -137,8 +139,10 @@ impl Stream for FakeStream {
     }
 
     fn peer_addr(&self) -> io::Result<Addr> {
-        match self.0.0.borrow_mut().peer.pop_front() {
+        let failure = self.0.0.borrow_mut().peer.pop_front();
+        match failure {
             Some(error) => Err(error.into()),
+            None if self.0.0.borrow().alone => self.local_addr(),
             None => Ok(Addr::from(SocketAddr::from(([127, 0, 0, 1], 2)))),
         }
     }

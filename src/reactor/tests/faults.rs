@@ -229,6 +229,18 @@ fn d2_a_connect_that_is_still_pending_after_an_event_waits_on() {
     assert_eq!(bench.reactor.stats().connected, 1);
 }
 
+// D8: a port of the ephemeral range that nobody listens on, and the system gave the socket the same.
+#[test]
+fn d8_a_connect_that_met_itself_is_refused() {
+    let mut bench = echo();
+    let (id, sock) = bench.connect();
+    sock.0.borrow_mut().alone = true;
+    bench.settle();
+    bench.event(id, WRITABLE);
+    assert_eq!(bench.told(), [Told::ConnectFailed("socket error: connected to itself".into())]);
+    assert!(sock.0.borrow().closed);
+}
+
 // E5: the kernel takes any number of bytes of the batch, then of the queue.
 #[test]
 fn e5_a_send_cut_at_every_pair_of_bytes_goes_on_at_the_next_one() {

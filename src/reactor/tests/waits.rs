@@ -89,3 +89,32 @@ fn a_frame_that_the_program_does_not_let_in_is_not_late() {
     bench.settle();
     assert_eq!(bench.told(), [line("half")]);
 }
+
+#[test]
+fn a_connection_that_was_active_is_idle_from_then_on() {
+    let config = Config { idle_timeout: Some(100 * MS), ..Config::default() };
+    let mut bench = Bench::quiet(config);
+    let client = bench.accept();
+    bench.pass(60 * MS);
+    bench.receive(&client, b"x\n");
+    // The wait that began with the connection is over here and the one since the line is not.
+    bench.pass(60 * MS);
+    assert_eq!(bench.told(), [line("x")]);
+    bench.pass(40 * MS);
+    assert_eq!(bench.told(), [closed("timed out waiting for any byte")]);
+}
+
+#[test]
+fn an_alarm_set_by_an_alarm_waits_for_the_next_turn() {
+    let mut bench = Bench::new(Config::default(), |cx, _, told| {
+        if matches!(told, Told::Alarm(_)) {
+            cx.set_alarm(Duration::ZERO, 1).expect("there is room");
+        }
+        Ok(())
+    });
+    bench.reactor.with(|_, cx| cx.set_alarm(Duration::ZERO, 1)).expect("there is room");
+    for _ in 0..5 {
+        bench.reactor.turn(None).expect("a turn");
+        assert_eq!(bench.told(), [Told::Alarm(1)]);
+    }
+}
