@@ -99,7 +99,7 @@ wrongs! {
     NoGenerationCheck,
     /// A freed slot gives out the same id again. A11, A12.
     GenerationStands,
-    /// A slot is free before its `closed` is called. A11, G3.
+    /// A slot is free as soon as its connection ends, before `closed`. A11, G3.
     SlotReusedAtOnce,
     /// The events of a connection that is gone go to whoever has its slot. A10.
     StaleEventServed,
@@ -284,8 +284,6 @@ wrongs! {
 
     // ---- The system ----
 
-    /// An interrupted poll ends the reactor. A15.
-    InterruptedPollFails,
     /// The poll is not asked for urgent marks. A1, L2.
     MarkUnreported,
 }

@@ -240,9 +240,12 @@ impl SendQueues {
             let chunk = self.chunks.remove(queue.first as usize);
             queue.head_sent -= chunk.data.bytes().len();
             queue.first = chunk.next;
-            let held = if wrong!(SentStaysHeld) { 0 } else { chunk.data.held() };
+            let held = chunk.data.held();
             queue.held -= held;
             self.held -= held;
+            if wrong!(SentStaysHeld) {
+                self.held += held;
+            }
             recycle(&mut self.spare, chunk.data);
         }
     }

@@ -58,9 +58,6 @@ impl<H: Handler, N: Network> Reactor<H, N> {
         self.cx.stats.calls.close += 1;
         self.cx.stats.count_close(&reason);
         log::trace!("connection {id}: {reason}");
-        if wrong!(SlotReusedAtOnce) {
-            self.cx.table.remove(id);
-        }
         self.cx.begin(id);
         let (codec, session) = (link.codec, link.session);
         self.guard(|reactor| {
@@ -71,10 +68,6 @@ impl<H: Handler, N: Network> Reactor<H, N> {
         self.cx.out.clear();
         self.start_timers();
         self.after_visit(id);
-        if wrong!(SlotReusedAtOnce) {
-            self.cx.stats.open = self.cx.table.open;
-            return;
-        }
         self.cx.table.remove(id);
         self.cx.stats.open = self.cx.table.open;
         self.accept_pause.cut_short();

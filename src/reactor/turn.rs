@@ -183,7 +183,7 @@ impl<H: Handler, N: Network> Reactor<H, N> {
         timers.collect(self.cx.now);
         for _ in 0..self.cx.config.timers_per_turn {
             if wrong!(ZeroTimerSameTurn) {
-                self.cx.table.timers.collect(self.cx.now);
+                self.cx.table.timers.collect(self.net.now());
             }
             let Some(due) = self.cx.table.timers.pop() else { return };
             self.cx.stats.timers_fired += 1;

@@ -177,6 +177,9 @@ impl Table {
         if slot.state == State::Closed && !slot.odd.any(Odd::CLOSING) {
             slot.odd.set(Odd::CLOSING);
             self.closing.push(slot.id);
+            if wrong!(SlotReusedAtOnce) {
+                self.free.push(node(index));
+            }
         }
         slot.state
     }

@@ -92,7 +92,7 @@ impl Network for Os {
         // short, which the reactor takes for any other early wake-up.
         let timeout = timeout.map(|timeout| timeout.min(Duration::from_millis(i32::MAX as u64)));
         match self.poll.poll(events, timeout) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted && !wrong!(InterruptedPollFails) => {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {
                 events.clear();
                 Ok(())
             }

@@ -162,7 +162,7 @@ impl<H: Handler, N: Network> Reactor<H, N> {
         if wrong!(ErrorTakenBeforeData) && readiness.intersects(Readiness::ERROR) {
             drop(self.links[index].as_ref().map(|link| link.stream.take_error()));
         }
-        if wrong!(UrgentAfterData) {
+        if wrong!(UrgentAfterData) && self.cx.config.urgent {
             self.read(index);
         }
         if self.cx.config.urgent && readiness.intersects(Readiness::EXCEPTIONAL) {
