@@ -86,6 +86,8 @@ kinds! {
     Stall "how long a direction stands still" Some,
     /// The peer is gone without a word: nothing arrives any more.
     Vanishes "whether a peer vanishes" Some,
+    /// A callback panics, if the reactor isolates panics.
+    Panics "whether a callback panics" Some,
     /// The process stands still for up to a minute.
     Standstill "how long the process stands still" Some,
 }

@@ -6,6 +6,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io;
+use std::panic::resume_unwind;
 use std::rc::Rc;
 
 use super::faults::Fault;
@@ -80,12 +81,23 @@ impl<H: Handler> Watched<H> {
         }
     }
 
-    /// After a callback: it may have taken its time.
-    fn pass(&self) {
+    /// After a callback: it may have taken its time, or it panics.
+    fn pass(&self, cx: &Context) {
+        self.pass_with(cx, |world| world.cut_conn(cx.id()));
+    }
+
+    fn pass_with(&self, cx: &Context, cut: impl FnOnce(&mut World)) {
         let mut world = self.world.borrow_mut();
-        let world = &mut *world;
-        let way = world.faults.take(&mut world.tape, Fault::Slow, SLOW.len());
-        world.now += SLOW[way];
+        let one = &mut *world;
+        let way = one.faults.take(&mut one.tape, Fault::Slow, SLOW.len());
+        one.now += SLOW[way];
+        if cx.config().isolate_panics && one.faults.take(&mut one.tape, Fault::Panics, 2) == 1 {
+            cut(one);
+            one.trace.say(one.now, || "the callback panics".into());
+            drop(world);
+            // Without the words that a panic is announced with: it is not one that anybody has to look at.
+            resume_unwind(Box::new("a fault of the simulation"));
+        }
     }
 }
 
@@ -106,31 +118,31 @@ impl<H: Handler> Handler for Watched<H> {
         self.note(what, id, 0, || {
             format!("opened, from {}{}", peer.addr, if made.is_some() { "" } else { ", not wanted" })
         });
+        self.pass_with(cx, |world| world.cut_peer(peer.addr));
         if made.is_some() && self.conns.insert(id, Told::Opened).is_some() {
             self.world.borrow_mut().violated(|| format!("`opened` twice for {id}"));
         }
-        self.pass();
         made
     }
 
     fn received(&mut self, cx: &mut Context, conn: Conn<'_, Self>, frame: Frame<'_, Self>) -> Result {
         self.expect_open(What::Received, conn.id, 0, "received");
         let result = self.inner.received(cx, lend(conn), frame);
-        self.pass();
+        self.pass(cx);
         result
     }
 
     fn writable(&mut self, cx: &mut Context, conn: Conn<'_, Self>) -> Result {
         self.expect_open(What::Writable, conn.id, 0, "writable");
         let result = self.inner.writable(cx, lend(conn));
-        self.pass();
+        self.pass(cx);
         result
     }
 
     fn urgent(&mut self, cx: &mut Context, conn: Conn<'_, Self>, byte: u8) -> Result {
         self.expect_open(What::Urgent, conn.id, u64::from(byte), "urgent");
         let result = self.inner.urgent(cx, lend(conn), byte);
-        self.pass();
+        self.pass(cx);
         result
     }
 
@@ -138,39 +150,39 @@ impl<H: Handler> Handler for Watched<H> {
         self.expect_open(What::HalfClosed, conn.id, 0, "half_closed");
         self.conns.insert(conn.id, Told::HalfClosed);
         let result = self.inner.half_closed(cx, lend(conn));
-        self.pass();
+        self.pass(cx);
         result
     }
 
     fn timer(&mut self, cx: &mut Context, conn: Conn<'_, Self>, key: u64) -> Result {
         self.expect_open(What::Timer, conn.id, key, "timer");
         let result = self.inner.timer(cx, lend(conn), key);
-        self.pass();
+        self.pass(cx);
         result
     }
 
     fn alarm(&mut self, cx: &mut Context, key: u64) {
         self.note(What::Alarm, ConnId::NONE, key, || format!("alarm {key}"));
         self.inner.alarm(cx, key);
-        self.pass();
+        self.pass(cx);
     }
 
     fn refused(&mut self, cx: &mut Context, conn: Conn<'_, Self>, why: &CloseReason) {
         self.expect_open(What::Refused, conn.id, why.kind() as u64, "refused");
         self.inner.refused(cx, lend(conn), why);
-        self.pass();
+        self.pass(cx);
     }
 
     fn draining(&mut self, cx: &mut Context) {
         self.note(What::Draining, ConnId::NONE, 0, || "draining".into());
         self.inner.draining(cx);
-        self.pass();
+        self.pass(cx);
     }
 
     fn drained(&mut self, cx: &mut Context, conn: Conn<'_, Self>) -> bool {
         self.expect_open(What::Drained, conn.id, 0, "drained");
         let drained = self.inner.drained(cx, lend(conn));
-        self.pass();
+        self.pass(cx);
         drained
     }
 
@@ -185,7 +197,7 @@ impl<H: Handler> Handler for Watched<H> {
             self.world.borrow_mut().violated(|| format!("{id} was reset, and is told as an orderly end"));
         }
         self.inner.closed(cx, session, why);
-        self.pass();
+        self.pass(cx);
     }
 
     fn connect_failed(&mut self, cx: &mut Context, key: u64, why: &CloseReason) {
@@ -195,12 +207,12 @@ impl<H: Handler> Handler for Watched<H> {
             self.world.borrow_mut().violated(|| format!("`connect_failed` for {id}, which is open"));
         }
         self.inner.connect_failed(cx, key, why);
-        self.pass();
+        self.pass(cx);
     }
 
     fn listen_failed(&mut self, cx: &mut Context, listener: ListenerId, error: &io::Error) {
         self.note(What::ListenFailed, ConnId::NONE, 0, || format!("listening failed, {error}"));
         self.inner.listen_failed(cx, listener, error);
-        self.pass();
+        self.pass(cx);
     }
 }

@@ -109,3 +109,21 @@ fn a_client_that_is_reset_is_told_so() {
     let report = Sim::new(1).server(reset).client(Script::new().send(b"hello\n").expect_reset()).run();
     assert_eq!(report.clients[0].end, End::Reset);
 }
+
+// G7: whichever callback panics, only its own connection ends.
+#[test]
+fn g7_a_panic_at_every_callback_ends_one_connection_only() {
+    let explored = sim::deviations(1, 10_000, |sim| {
+        let mut config = Config::default();
+        config.isolate_panics = true;
+        let client = Script::new().send(b"a\nb\n").recv(4).shutdown().expect_end();
+        let echo = each(Lines::new, |cx, line| {
+            cx.send(line);
+            cx.send(b"\n");
+            Ok(())
+        });
+        let faults = Faults::none().with(Fault::Panics, 1);
+        sim.server(echo).config(config).client(client.clone()).client(client).faults(faults).run();
+    });
+    assert!(explored.complete && explored.runs > 8, "{explored:?}");
+}

@@ -8,8 +8,11 @@
 //!          (what has not arrived) (what was not read)
 //! ```
 
-use super::socket::{NOBODY, Owner, Phase, SockId, Urgent};
+use super::socket::{NOBODY, Owner, Phase, Sock, SockId, Urgent};
 use super::world::{Event, MILLI, Route, What, World};
+use crate::addr::Addr;
+use crate::id::ConnId;
+use crate::net::Token;
 use crate::sim::errno::Errno;
 use crate::sim::faults::Fault;
 use crate::sim::trace::Shown;
@@ -78,6 +81,22 @@ impl World {
             if let Owner::Actor(actor) = self.socks[one as usize].owner {
                 self.act_in(actor, 0);
             }
+        }
+    }
+
+    /// As [`cut`](World::cut), for a connection of a reactor.
+    pub(crate) fn cut_conn(&mut self, id: ConnId) {
+        self.cut_where(|sock| sock.owner == Owner::Poll(Token::conn(id)));
+    }
+
+    /// As [`cut`](World::cut), for a connection that a reactor is just being told of.
+    pub(crate) fn cut_peer(&mut self, peer: Addr) {
+        self.cut_where(|sock| sock.held && sock.remote.is_some() && sock.remote == peer.socket_addr());
+    }
+
+    fn cut_where(&mut self, is_it: impl Fn(&Sock) -> bool) {
+        if let Some(at) = self.socks.iter().position(is_it) {
+            self.cut(u32::try_from(at).unwrap_or(NOBODY));
         }
     }
 
