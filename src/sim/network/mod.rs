@@ -325,6 +325,11 @@ impl Network for SimNet {
         Ok(self.world.borrow_mut().register(stream.sock, Token::conn(id))?)
     }
 
+    fn deregister(&mut self, stream: &SimStream) -> io::Result<()> {
+        self.world.borrow_mut().deregister(stream.sock);
+        Ok(())
+    }
+
     fn waker(&mut self) -> io::Result<Arc<dyn Wake>> {
         let waker = Arc::clone(&self.world.borrow().hosts[self.host].waker);
         Ok(waker)
