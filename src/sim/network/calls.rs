@@ -369,13 +369,24 @@ impl World {
     pub(super) fn shutdown(&mut self, id: SockId) -> Result<()> {
         self.note(What::Shutdown, id, 0, |_| format!("shutdown #{id}"));
         let sock = &mut self.socks[id as usize];
-        if matches!(sock.phase, Phase::Fresh | Phase::Dead | Phase::Listening) {
-            return Err(Errno::ENOTCONN);
-        }
-        sock.shut_send = true;
-        self.wake(id);
+        let result = match sock.phase {
+            Phase::Connected => {
+                sock.shut_send = true;
+                Ok(())
+            }
+            // The attempt is taken back.
+            Phase::Connecting => {
+                sock.phase = Phase::Fresh;
+                sock.error = Some(Errno::ECONNRESET);
+                self.release_port(id);
+                Ok(())
+            }
+            Phase::Fresh | Phase::Dead | Phase::Listening => Err(Errno::ENOTCONN),
+        };
         self.transmit(id);
-        Ok(())
+        // Whoever polls is told in any case, after the peer.
+        self.wake(id);
+        result
     }
 
     pub(super) fn take_error(&mut self, id: SockId) -> Option<Errno> {

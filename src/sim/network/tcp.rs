@@ -346,7 +346,7 @@ impl World {
         self.reap(sock);
     }
 
-    fn release_port(&mut self, sock: SockId) {
+    pub(super) fn release_port(&mut self, sock: SockId) {
         let one = &self.socks[sock as usize];
         let (host, port) = (one.host, one.local.port());
         self.hosts[host].ports.remove(&port);
