@@ -272,6 +272,8 @@ impl World {
     pub(super) fn recv_urgent(&mut self, id: SockId) -> Result<Option<u8>> {
         let sock = &mut self.socks[id as usize];
         let result = match sock.urgent {
+            // It has arrived and is out of reach, where data is not.
+            Urgent::Arrived(_) if sock.phase == Phase::Dead && !sock.done => Err(Errno::ENOTCONN),
             Urgent::Arrived(byte) => {
                 sock.urgent = Urgent::Read;
                 Ok(Some(byte))
