@@ -6,8 +6,9 @@
 use std::io::IoSlice;
 use std::net::SocketAddr;
 
-use super::socket::{NOBODY, Owner, Phase, SockId, Urgent};
+use super::socket::{BUFFER_MIN, NOBODY, Owner, Phase, SockId, Urgent};
 use super::world::{Event, MILLI, Route, What, World};
+use crate::config::Listen;
 use crate::net::Token;
 use crate::sim::errno::Errno;
 use crate::sim::faults::Fault;
@@ -32,7 +33,8 @@ impl World {
         if self.faults.take(&mut self.tape, Fault::Interrupt, 2) == 1 { Err(Errno::EINTR) } else { Ok(()) }
     }
 
-    pub(super) fn listen(&mut self, host: usize, addr: SocketAddr, backlog: u32) -> Result<SockId> {
+    pub(super) fn listen(&mut self, host: usize, listen: &Listen) -> Result<SockId> {
+        let addr = listen.addr;
         let here = &self.hosts[host];
         if here.descriptors >= here.descriptors_max {
             return Err(Errno::EMFILE);
@@ -53,7 +55,9 @@ impl World {
         let sock = &mut self.socks[id as usize];
         sock.phase = Phase::Listening;
         sock.held = true;
-        sock.backlog_max = backlog as usize;
+        sock.backlog_max = listen.backlog as usize;
+        sock.tx_max = listen.send_buffer_size.map_or(usize::MAX, |bytes| bytes.max(BUFFER_MIN));
+        sock.rx_max = listen.recv_buffer_size.map_or(usize::MAX, |bytes| bytes.max(BUFFER_MIN));
         self.listeners.insert(addr, id);
         self.hosts[host].descriptors += 1;
         self.note(What::Connect, id, 0, |_| format!("#{id} listens on {addr}"));

@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use super::calls::Result;
 use super::socket::{Owner, Phase, SockId};
 use super::world::{What, World};
+use crate::config::Listen;
 use crate::sim::errno::Errno;
 use crate::sim::trace::Shown;
 
@@ -37,7 +38,7 @@ impl World {
 
     pub(crate) fn client_listen(&mut self, host: usize, port: u16, actor: u32) -> Result<SockId> {
         let addr = SocketAddr::new(self.hosts[host].addr, port);
-        let id = self.listen(host, addr, 1024)?;
+        let id = self.listen(host, &Listen::from(addr))?;
         self.socks[id as usize].owner = Owner::Actor(actor);
         Ok(id)
     }

@@ -310,7 +310,7 @@ impl Network for SimNet {
 
     fn listen(&mut self, listen: &Listen, id: ListenerId) -> io::Result<SimListener> {
         let mut world = self.world.borrow_mut();
-        let sock = world.listen(self.host, listen.addr, listen.backlog)?;
+        let sock = world.listen(self.host, listen)?;
         world.register(sock, Token::listener(id)).inspect_err(|_| world.close(sock))?;
         drop(world);
         Ok(SimListener(SimStream { net: self.clone(), sock }))

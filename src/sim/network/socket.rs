@@ -223,6 +223,9 @@ impl Sock {
 /// Buffers are as large as Linux makes those of loopback in the end.
 pub(super) const BUFFER: usize = 256 << 10;
 
+/// The smallest buffer that a program can ask for.
+pub(super) const BUFFER_MIN: usize = 2304;
+
 /// The bits of `epoll`.
 #[derive(Clone, Copy, Default)]
 #[expect(clippy::struct_excessive_bools, reason = "they are bits of a mask")]

@@ -388,7 +388,11 @@ impl World {
         self.note(What::Arrives, listener, u64::from(child), |_| {
             format!("#{sock} connects to #{listener}: #{child}")
         });
+        let asked = &self.socks[listener as usize];
+        let (tx_max, rx_max) = (asked.tx_max, asked.rx_max);
         let accepted = &mut self.socks[child as usize];
+        accepted.tx_max = accepted.tx_max.min(tx_max);
+        accepted.rx_max = accepted.rx_max.min(rx_max);
         accepted.phase = Phase::Connected;
         accepted.established = true;
         accepted.remote = Some(from);
