@@ -33,7 +33,7 @@ use crate::id::{ConnId, ListenerId};
 use crate::instant::Instant;
 use crate::net::{Event, Listener, Network, Stream, Token, Trouble, Wake, sealed};
 use crate::readiness::Readiness;
-use socket::Owner;
+use socket::{Owner, WAKER};
 use world::{Step, What};
 
 /// Where the server of a simulation listens, if nothing else is said.
@@ -157,12 +157,9 @@ impl SimNet {
     fn report(&self, events: &mut SimEvents) {
         let mut world = self.world.borrow_mut();
         let world = &mut *world;
-        let host = &mut world.hosts[self.host];
-        if host.waker.0.swap(false, Ordering::AcqRel) {
-            events.list.push(Event { token: Token::WAKER, readiness: Readiness::READABLE });
-        }
-        let mut room = events.capacity.saturating_sub(events.list.len());
-        let waiting = host.ready.len();
+        world.note_wakes(self.host);
+        let mut room = events.capacity;
+        let waiting = world.hosts[self.host].ready.len();
         if waiting > 1 {
             let way = world.faults.take(&mut world.tape, Fault::CutBatch, waiting);
             if way > 0 {
@@ -173,6 +170,12 @@ impl SimNet {
         }
         while room > 0 {
             let Some(id) = world.hosts[self.host].ready.pop_front() else { break };
+            if id == WAKER {
+                world.hosts[self.host].woken = false;
+                events.list.push(Event { token: Token::WAKER, readiness: Readiness::READABLE });
+                room -= 1;
+                continue;
+            }
             let sock = &mut world.socks[id as usize];
             sock.pending = false;
             let readiness = sock.readiness();

@@ -16,6 +16,9 @@ pub(crate) type SockId = u32;
 /// No socket.
 pub(crate) const NOBODY: SockId = u32::MAX;
 
+/// The waker of a host, on its ready list.
+pub(crate) const WAKER: SockId = u32::MAX - 1;
+
 /// Who is told of what happens to a socket.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Owner {

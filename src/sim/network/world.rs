@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::SimNet;
-use super::socket::{BUFFER, NOBODY, Owner, Phase, Sock, SockId};
+use super::socket::{BUFFER, NOBODY, Owner, Phase, Sock, SockId, WAKER};
 use crate::id::ConnId;
 use crate::net::{Token, Wake};
 use crate::sim::faults::{Fault, Faults};
@@ -65,6 +65,8 @@ pub(super) struct Host {
     /// Names of sockets that were closed.
     pub(super) gone: VecDeque<Token>,
     pub(super) waker: Arc<SimWaker>,
+    /// The waker is on the ready list.
+    pub(super) woken: bool,
     pub(super) descriptors: usize,
     pub(super) descriptors_max: usize,
     pub(super) ports: BTreeSet<u16>,
@@ -181,6 +183,7 @@ impl World {
             registered: Vec::new(),
             gone: VecDeque::new(),
             waker: Arc::default(),
+            woken: false,
             descriptors: 0,
             descriptors_max: 1024,
             ports: BTreeSet::new(),
@@ -280,6 +283,19 @@ impl World {
         }
     }
 
+    /// Puts the waker, if it was used, on the ready list of its host, behind what came before.
+    ///
+    /// It is used from other threads, which cannot reach the list; so this is called before anything else gets
+    /// onto it and before it is read.
+    #[inline]
+    pub(super) fn note_wakes(&mut self, host: usize) {
+        let here = &mut self.hosts[host];
+        if here.waker.0.load(Ordering::Relaxed) && here.waker.0.swap(false, Ordering::AcqRel) && !here.woken {
+            here.woken = true;
+            here.ready.push_back(WAKER);
+        }
+    }
+
     /// An edge of a socket: its owner is told.
     pub(super) fn wake(&mut self, sock: SockId) {
         let Sock { host, owner, pending, .. } = self.socks[sock as usize];
@@ -287,6 +303,7 @@ impl World {
             Owner::Nobody => {}
             Owner::Poll(_) => {
                 if !pending {
+                    self.note_wakes(host);
                     self.socks[sock as usize].pending = true;
                     self.hosts[host].ready.push_back(sock);
                     if let Some(actor) = self.hosts[host].actor {
