@@ -8,6 +8,9 @@ mod errno;
 mod faults;
 mod host;
 mod network;
+#[cfg(test)]
+#[cfg(target_os = "linux")]
+mod parity;
 mod report;
 mod run;
 mod scenario;

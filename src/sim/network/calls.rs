@@ -364,8 +364,14 @@ impl World {
         Ok(n)
     }
 
+    /// `SO_SNDBUF`.
+    #[cfg(test)]
+    pub(crate) fn set_send_buffer(&mut self, id: SockId, bytes: usize) {
+        self.socks[id as usize].tx_max = bytes;
+    }
+
     /// Sends one urgent byte.
-    pub(super) fn send_urgent(&mut self, id: SockId, byte: u8) -> Result<()> {
+    pub(crate) fn send_urgent(&mut self, id: SockId, byte: u8) -> Result<()> {
         let at = self.socks[id as usize].sent;
         let n = self.taken(id, &[IoSlice::new(&[byte])])?;
         debug_assert_eq!(n, 1);

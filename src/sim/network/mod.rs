@@ -70,6 +70,12 @@ impl SimNet {
         self.host
     }
 
+    /// Its address.
+    #[cfg(test)]
+    pub(crate) fn ip(&self) -> IpAddr {
+        self.world.borrow().hosts[self.host].addr
+    }
+
     /// The world it is in.
     pub(crate) fn world(&self) -> &Rc<RefCell<World>> {
         &self.world
@@ -354,6 +360,12 @@ pub struct SimStream {
 }
 
 impl SimStream {
+    /// Its number in the world.
+    #[cfg(test)]
+    pub(crate) fn number(&self) -> SockId {
+        self.sock
+    }
+
     /// Whether the network has something for it that was not fetched and that no edge to come will announce.
     pub(crate) fn is_forgotten(&self) -> bool {
         let world = self.net.world.borrow();

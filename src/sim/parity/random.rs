@@ -1,0 +1,176 @@
+//! Random scripts: what nobody thought of writing a row for.
+//!
+//! A few connections, and calls on all their ends in any order. What the kernel does is right, whatever it is.
+
+use super::kernel::Kernel;
+use super::rig::{Host, On, Sock};
+use super::script::Script;
+use super::simulated::Simulated;
+use super::{differences, run};
+
+/// How many scripts, and how many calls in each.
+const SCRIPTS: u64 = 300;
+const CALLS: usize = 40;
+
+/// What the ends of connections are called, in the order in which they come.
+const CLIENTS: [&str; 4] = ["a", "b", "c", "d"];
+const SERVERS: [&str; 4] = ["s", "r", "q", "p"];
+
+#[test]
+fn random_scripts_leave_the_same_traces() {
+    for seed in 0..SCRIPTS {
+        let script = |t: &mut Script<'_>| Play::new(t, seed).calls(t);
+        let kernel = run(&mut On::new(Kernel::new().expect("loopback sockets")), script);
+        let simulated = run(&mut On::new(Simulated::new()), script);
+        if let Some(lines) = differences(&simulated, &kernel) {
+            panic!("script {seed}: left the simulated network, right the kernel\n{lines}");
+        }
+    }
+}
+
+/// Kinds of calls.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Poll,
+    PollForOne,
+    Recv,
+    RecvLittle,
+    RecvUrgent,
+    Send,
+    SendVectored,
+    SendUrgent,
+    Shutdown,
+    TakeError,
+    PeerAddr,
+    Register,
+    Close,
+    Reset,
+    Connect,
+    Accept,
+    Unlisten,
+}
+
+use Kind::{
+    Accept, Close, Connect, PeerAddr, Poll, PollForOne, Recv, RecvLittle, RecvUrgent, Register, Reset, Send,
+    SendUrgent, SendVectored, Shutdown, TakeError, Unlisten,
+};
+
+/// What every script has, and what some have.
+const ALWAYS: [Kind; 5] = [Poll, Recv, RecvLittle, Send, Send];
+const SOMETIMES: [Kind; 14] = [
+    Poll,
+    PollForOne,
+    RecvUrgent,
+    SendVectored,
+    SendUrgent,
+    SendUrgent,
+    Shutdown,
+    TakeError,
+    PeerAddr,
+    Register,
+    Close,
+    Reset,
+    Connect,
+    Accept,
+];
+
+/// A script under way.
+struct Play {
+    rng: fastrand::Rng,
+    kinds: Vec<Kind>,
+    /// One listener for all, so that no two clients have the same port.
+    host: Option<Host>,
+    open: Vec<Sock>,
+    clients: usize,
+    servers: usize,
+}
+
+impl Play {
+    fn new(t: &mut Script<'_>, seed: u64) -> Play {
+        let mut rng = fastrand::Rng::with_seed(seed);
+        // Each script leaves some kinds out, so that none hides what another would have shown.
+        let mut kinds: Vec<Kind> = SOMETIMES.into_iter().filter(|_| rng.u32(..3) > 0).collect();
+        kinds.extend(ALWAYS);
+        if kinds.contains(&Accept) {
+            kinds.push(Unlisten);
+        }
+        if kinds.contains(&Shutdown) {
+            // Its second edge, early or late, changes the order of others.
+            kinds.retain(|&kind| kind != PollForOne);
+        }
+        let host = Some(t.listener("L"));
+        let mut play = Play { rng, kinds, host, open: Vec::new(), clients: 0, servers: 0 };
+        play.connect(t);
+        play.accept(t);
+        t.poll();
+        // The first connection has most of the calls: so more of them meet.
+        play.open.extend_from_within(..);
+        play
+    }
+
+    fn calls(mut self, t: &mut Script<'_>) {
+        for _ in 0..CALLS {
+            if self.open.is_empty() {
+                break;
+            }
+            let kind = self.kinds[self.rng.usize(..self.kinds.len())];
+            let sock = self.open[self.rng.usize(..self.open.len())];
+            self.call(t, kind, sock);
+        }
+        t.poll();
+    }
+
+    fn call(&mut self, t: &mut Script<'_>, kind: Kind, sock: Sock) {
+        const TEXT: &[u8] = b"abcdefgh";
+        let rng = &mut self.rng;
+        match kind {
+            Poll => t.poll(),
+            PollForOne => t.poll_in_order(1),
+            Recv => t.recv(sock, 4096),
+            RecvLittle => t.recv(sock, rng.usize(1..4)),
+            RecvUrgent => t.recv_urgent(sock),
+            Send => t.send(sock, &TEXT[..rng.usize(1..8)]),
+            SendVectored => t.send_vectored(sock, &[&TEXT[..rng.usize(0..4)], &TEXT[..2]]),
+            SendUrgent => t.send_urgent(sock, b"XYZ"[rng.usize(..3)]),
+            Shutdown => t.shutdown(sock),
+            TakeError => t.take_error(sock),
+            PeerAddr => t.peer_addr(sock),
+            Register => {
+                t.deregister(sock);
+                t.register(sock);
+            }
+            Close | Reset => {
+                // Not too soon.
+                if rng.u32(..4) == 0 {
+                    self.open.retain(|&other| other != sock);
+                    if kind == Close { t.close(sock) } else { t.reset(sock) }
+                }
+            }
+            Connect => self.connect(t),
+            Accept => self.accept(t),
+            Unlisten => {
+                if rng.u32(..8) == 0 {
+                    if let Some(host) = self.host.take() {
+                        t.unlisten(host);
+                    }
+                }
+            }
+        }
+    }
+
+    fn connect(&mut self, t: &mut Script<'_>) {
+        if let (Some(host), Some(name)) = (self.host, CLIENTS.get(self.clients)) {
+            self.clients += 1;
+            self.open.push(t.connect(name, host));
+        }
+    }
+
+    fn accept(&mut self, t: &mut Script<'_>) {
+        if let (Some(host), Some(name)) = (self.host, SERVERS.get(self.servers)) {
+            if let Some(sock) = t.accept(name, host) {
+                self.servers += 1;
+                self.open.push(sock);
+            }
+        }
+    }
+}
