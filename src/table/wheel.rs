@@ -263,7 +263,8 @@ impl Wheel {
         let bucket = level << DIGIT_BITS | digit;
         let mut first = Instant::NEVER;
         let mut at = bucket;
-        for _ in 0..WALK_MAX {
+        // One step more than nodes are looked at: it sees whether the list ends there.
+        for _ in 0..=WALK_MAX {
             at = self.nodes[at as usize].next;
             if at == bucket {
                 return first;

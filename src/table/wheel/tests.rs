@@ -230,6 +230,32 @@ fn a_wheel_emptied_by_removing_does_not_wake() {
     assert_eq!(wheel.next_wakeup(), None);
 }
 
+/// A wheel whose digits from `level` on are 5 : 3, with `count` nodes at the end of bucket 9 of that level and
+/// the first deadline to be looked for; and when that bucket starts and ends.
+fn one_bucket(level: u32, count: usize) -> (Wheel, Instant, Instant) {
+    let unit = 64u64.pow(level);
+    let (now, start) = (instant_of(5 * 64 * unit + 3 * unit), 5 * 64 * unit + 9 * unit);
+    let end = instant_of(start + unit - 1);
+    let mut wheel = Wheel::new();
+    assert_eq!(expired(&mut wheel, now), []);
+    for node in 0..u32::try_from(count).expect("few") {
+        wheel.insert(node, now, end);
+    }
+    wheel.insert(999, now, instant_of(start));
+    assert!(wheel.remove(999));
+    (wheel, instant_of(start), end)
+}
+
+#[test]
+fn a_bucket_is_woken_for_at_its_first_deadline_or_if_it_is_long_at_its_start() {
+    for level in 1..6 {
+        let (mut wheel, _, end) = one_bucket(level, WALK_MAX);
+        assert_eq!(wheel.next_wakeup(), Some(end), "level {level}");
+        let (mut wheel, start, _) = one_bucket(level, WALK_MAX + 1);
+        assert_eq!(wheel.next_wakeup(), Some(start), "level {level}");
+    }
+}
+
 #[test]
 fn setting_a_deadline_again_takes_no_memory() {
     let mut wheel = Wheel::new();
