@@ -100,6 +100,7 @@ fn the_wheel_does_what_a_sorted_set_does() {
                 due.clear();
             }
             assert_eq!(wheel.len(), model.0.len(), "{}", context());
+            assert_eq!(wheel.is_empty(), model.0.is_empty(), "{}", context());
 
             let wakeup = wheel.next_wakeup();
             let first = model.0.first().map(|&(due_at, _)| due_at);
@@ -254,6 +255,20 @@ fn a_bucket_is_woken_for_at_its_first_deadline_or_if_it_is_long_at_its_start() {
         let (mut wheel, start, _) = one_bucket(level, WALK_MAX + 1);
         assert_eq!(wheel.next_wakeup(), Some(start), "level {level}");
     }
+}
+
+#[test]
+fn time_that_reaches_no_bucket_touches_none() {
+    let mut wheel = Wheel::new();
+    let at_tick = |low: u64| instant_of(64 * 64 + low);
+    assert_eq!(expired(&mut wheel, at_tick(0)), []);
+    wheel.insert(0, at_tick(0), at_tick(7 * 64 + 5));
+    for low in [1, 2, 70, 71, 7 * 64 - 1] {
+        assert_eq!(expired(&mut wheel, at_tick(low)), []);
+        assert_eq!(wheel.earliest, at_tick(7 * 64 + 5), "what was known is forgotten at {low}");
+    }
+    assert_eq!(expired(&mut wheel, at_tick(7 * 64)), []);
+    assert_eq!(wheel.earliest, UNKNOWN, "the bucket was reached, its node moved down");
 }
 
 #[test]
