@@ -2,9 +2,10 @@
 //! the edge that ends the wait, depends on how a kernel accounts for its memory; the simulator need not
 //! follow that. So these rows trace "some" where others trace a number.
 //!
-//! The peer may delay what says that it has received, up to 40 ms, and it makes some room: never enough for an
-//! edge of a large buffer, but for a few bytes. So no row says that a buffer stays full, and one with small buffers
-//! asks for the edge of its sender only where it is certain.
+//! The peer may delay what says that it has received, up to 40 ms. Then some more bytes leave and arrive, which
+//! makes some room: never enough for an edge of a large buffer, but for a few bytes. So no row says that a buffer
+//! stays full, none says that its reader hears no more while it is, and one with small buffers asks for the edge
+//! of its sender only where it is certain.
 
 use super::parity;
 use crate::config::Listen;
@@ -15,10 +16,10 @@ fn a_full_sender_is_told_once_the_peer_has_read_enough() {
         |t| {
             let (a, s) = t.pair();
             let sent = t.fill(a);
-            t.poll();
-            t.poll();
+            t.wait_for(s);
+            t.note_event(a);
             t.drain(s, 1);
-            t.poll();
+            t.note_event(a);
             t.drain(s, sent - 1);
             t.recv(s, 4096);
             t.wait_for(a);
@@ -29,10 +30,10 @@ fn a_full_sender_is_told_once_the_peer_has_read_enough() {
         },
         "
             a send -> some, then WouldBlock
-            poll -> s readable|writable
-            poll -> nothing
+            wait -> s readable|writable
+            a has an event: false
             s recv -> some, then as asked
-            poll -> nothing
+            a has an event: false
             s recv -> some, then as asked
             s recv -> WouldBlock
             wait -> a writable
@@ -69,21 +70,19 @@ fn events_of_a_full_sender_are_not_writable() {
         |t| {
             let (a, s) = t.pair();
             t.fill(a);
-            t.poll();
             t.send(s, b"abc");
-            t.poll();
+            t.wait_for(a);
             t.shutdown(s);
-            t.poll();
+            t.wait_for(a);
             t.recv(a, 4096);
             t.recv(a, 4096);
         },
         "
             a send -> some, then WouldBlock
-            poll -> s readable|writable
             s send abc -> 3
-            poll -> a readable
+            wait -> a readable
             s shutdown -> Ok
-            poll -> a readable|read_closed, s readable|writable
+            wait -> a readable|read_closed
             a recv -> abc
             a recv -> end
         ",
@@ -299,20 +298,18 @@ fn an_ended_side_is_writable_though_it_is_full() {
         |t| {
             let (a, s) = t.pair();
             t.fill(a);
-            t.poll();
             t.shutdown(a);
-            t.poll();
+            t.wait_for(a);
             t.send(s, b"abc");
-            t.poll();
+            t.wait_for(a);
             t.send(a, b"x");
         },
         "
             a send -> some, then WouldBlock
-            poll -> s readable|writable
             a shutdown -> Ok
-            poll -> a writable
+            wait -> a writable
             s send abc -> 3
-            poll -> a readable|writable
+            wait -> a readable|writable
             a send x -> BrokenPipe
         ",
     );
@@ -326,7 +323,7 @@ fn both_ends_are_a_hang_up_though_ours_waits_for_room() {
             let sent = t.fill(a);
             t.shutdown(a);
             t.shutdown(s);
-            t.poll();
+            t.wait_for(a);
             t.peer_addr(a);
             t.recv(a, 4096);
             let received = t.drain(s, usize::MAX);
@@ -338,13 +335,48 @@ fn both_ends_are_a_hang_up_though_ours_waits_for_room() {
             a send -> some, then WouldBlock
             a shutdown -> Ok
             s shutdown -> Ok
-            poll -> a readable|writable|read_closed|write_closed, s readable|writable
+            wait -> a readable|writable|read_closed|write_closed
             a peer_addr -> L
             a recv -> end
             s recv -> some, then end
             all of it arrived: true
             a peer_addr -> NotConnected
             s peer_addr -> NotConnected
+        ",
+    );
+}
+
+#[test]
+fn an_event_without_room_promises_one_for_the_room() {
+    parity(
+        |t| {
+            let (a, s) = t.pair();
+            t.set_send_buffer(a, 1 << 20);
+            let sent = t.fill(a);
+            t.poll();
+            let mut received = 0;
+            while received < sent && !t.has_event(a) {
+                received += t.drain_quietly(s, 1000);
+            }
+            // A third of the buffer is free. This takes a part of it, and all of it is taken.
+            let more = t.fill_vectored(a, &[&vec![b'x'; sent / 5]]);
+            t.note("all of it was taken", more == sent / 5);
+            t.send(s, b"abc");
+            t.wait_for(a);
+            t.drain(s, sent + more - received);
+            t.wait_for(a);
+            t.poll();
+        },
+        "
+            a send -> some, then WouldBlock
+            poll -> s readable|writable
+            a send -> some
+            all of it was taken: true
+            s send abc -> 3
+            wait -> a readable
+            s recv -> some, then as asked
+            wait -> a readable|writable
+            poll -> nothing
         ",
     );
 }

@@ -297,6 +297,13 @@ impl<'a> Script<'a> {
         self.events(MANY, Duration::ZERO).iter().any(|event| event.0 == name)
     }
 
+    /// Says whether `sock` has an event now. Events of others are lost.
+    pub(super) fn note_event(&mut self, sock: Sock) {
+        let has = self.has_event(sock);
+        let name = self.name(Token::conn(sock.id()));
+        self.note(&format!("{name} has an event"), has);
+    }
+
     fn events(&mut self, most: usize, timeout: Duration) -> Vec<(&'static str, String)> {
         self.rig.settle();
         loop {
