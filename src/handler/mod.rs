@@ -128,6 +128,10 @@ pub trait Handler {
 
     /// Exceptional: the peer sent an urgent (out-of-band) byte. Only with `Config::urgent`. At most the
     /// latest is kept by the system, and its place in the stream is not told.
+    ///
+    /// When a second urgent byte arrives before the bytes in front of the first were received, Linux makes the first
+    /// an ordinary byte of the stream, even if it was told here already: it then comes once more, in a frame. A
+    /// protocol that must not see it twice sends the next urgent byte only when the last was answered.
     fn urgent(&mut self, cx: &mut Context, conn: Conn<'_, Self>, byte: u8) -> Result {
         let _ = (cx, conn, byte);
         Ok(())
