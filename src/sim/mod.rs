@@ -3,6 +3,7 @@
 //! It knows tapes, worlds, clients and searches, and what a run must keep to. The reactor and the handlers on it are
 //! those that run on sockets; they do not know that they are simulated.
 
+mod caught;
 mod client;
 mod errno;
 mod faults;

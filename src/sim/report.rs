@@ -38,6 +38,7 @@ impl<H> fmt::Debug for Report<H> {
 
 /// What went wrong in a run.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub struct Failure {
     /// When, in simulated time.
     pub at: Duration,
@@ -47,7 +48,8 @@ pub struct Failure {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "after {:?} of simulated time: {}", self.at, self.what)
+        f.write_str(&self.what)?;
+        if self.at.is_zero() { Ok(()) } else { write!(f, "\n  after {:?} of simulated time", self.at) }
     }
 }
 

@@ -287,6 +287,7 @@ impl<H: Handler + 'static> Scenario<H> {
     /// # Panics
     ///
     /// With the [`Failure`] as the message, if there is one.
+    #[track_caller]
     pub fn run(self) -> Report<H> {
         match self.try_run() {
             Ok(report) => report,

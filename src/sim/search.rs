@@ -4,13 +4,12 @@
 //! them run the same function, which takes a [`Sim`], builds a scenario on it and runs it. It does not know what is
 //! in the scenario; a panic in it is a failure.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::fmt;
 use std::ops::Range;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
-use std::sync::Once;
 
+use super::caught::{Caught, catch};
 use super::network::World;
 use super::scenario::Sim;
 use super::shrink::shrink;
@@ -104,6 +103,7 @@ fn test_name() -> String {
 ///     sim.server(echo).client(client).faults(Faults::swarm()).run();
 /// });
 /// ```
+#[track_caller]
 pub fn seeds(count: u64, scenario: impl Fn(Sim)) -> Explored {
     let given = |name| std::env::var(name).ok().filter(|text: &String| !text.is_empty());
     if let Some(text) = given("SWITCHBOARD_TAPE") {
@@ -118,6 +118,7 @@ pub fn seeds(count: u64, scenario: impl Fn(Sim)) -> Explored {
     or_panic(try_seeds(0..count, scenario))
 }
 
+#[track_caller]
 fn or_panic(result: Result<Explored, Found>) -> Explored {
     match result {
         Ok(explored) => explored,
@@ -157,6 +158,7 @@ pub fn replay(text: &str, scenario: impl Fn(Sim)) -> Result<Explored, Found> {
 /// Runs `scenario` with the choices that `bytes` make: for fuzzers.
 ///
 /// Panics if it fails, with the failure and with the tape of the run, which is not shrunk: the fuzzer does that.
+#[track_caller]
 pub fn bytes(bytes: &[u8], scenario: impl Fn(Sim)) -> Explored {
     let mut explored = Explored { complete: true, ..Explored::default() };
     let run = attempt(Tape::bytes(bytes), false, &scenario);
@@ -173,6 +175,7 @@ pub fn bytes(bytes: &[u8], scenario: impl Fn(Sim)) -> Explored {
 /// that fails.
 ///
 /// For small scenarios: with `n` choices between two ways there are 2^n.
+#[track_caller]
 pub fn exhaust(runs_max: u64, scenario: impl Fn(Sim)) -> Explored {
     or_panic(try_deviations(usize::MAX, runs_max, scenario))
 }
@@ -181,6 +184,7 @@ pub fn exhaust(runs_max: u64, scenario: impl Fn(Sim)) -> Explored {
 /// `runs_max` of them, and panics with the [`Found`] of the first that fails.
 ///
 /// One deviation is every single fault at every place where it can happen, two are all pairs of them.
+#[track_caller]
 pub fn deviations(deviations: usize, runs_max: u64, scenario: impl Fn(Sim)) -> Explored {
     or_panic(try_deviations(deviations, runs_max, scenario))
 }
@@ -240,7 +244,7 @@ impl Explored {
 /// One run, over.
 pub(super) struct Attempt {
     pub(super) tape: Tape,
-    pub(super) outcome: Result<(), String>,
+    pub(super) outcome: Result<(), Caught>,
     pub(super) hash: u64,
     pub(super) steps: u64,
     lines: Vec<Line>,
@@ -254,7 +258,7 @@ impl Attempt {
     fn into_found(self, seed: Option<u64>, tape: String) -> Found {
         let deviations = self.values().iter().filter(|&&value| value > 0).count();
         Found {
-            what: self.outcome.err().unwrap_or_default(),
+            what: self.outcome.err().map_or_else(String::new, |caught| caught.to_string()),
             seed,
             choices: self.tape.len(),
             deviations,
@@ -271,19 +275,14 @@ pub(super) fn attempt(tape: Tape, record: bool, scenario: &impl Fn(Sim)) -> Atte
         world.borrow_mut().trace.record();
     }
     let sim = Sim { world: Rc::clone(&world) };
-    let result = quietly(|| catch_unwind(AssertUnwindSafe(|| scenario(sim))));
+    let result = catch(|| scenario(sim));
     let actors = world.borrow_mut().take_actors();
     drop(actors);
     let mut world = world.borrow_mut();
     let tape = std::mem::replace(&mut world.tape, Tape::quiet());
-    let outcome = match (result, tape.error()) {
-        (_, Some(error)) => Err(error.to_string()),
-        (Err(payload), None) => {
-            let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
-            let text = text.or_else(|| payload.downcast_ref::<String>().cloned());
-            Err(text.unwrap_or_else(|| "a panic without a message".into()))
-        }
-        (Ok(()), None) => Ok(()),
+    let outcome = match tape.error() {
+        Some(error) => Err(Caught::no_panic(error.to_string())),
+        None => result,
     };
     let (hash, steps, lines) = (world.trace.hash(), world.trace.steps(), world.trace.lines().to_vec());
     Attempt { tape, outcome, hash, steps, lines }
@@ -314,26 +313,4 @@ fn undetermined(seed: u64, run: &Attempt, scenario: &impl Fn(Sim)) -> Found {
     let lines = one.lines[..at].iter().map(Line::to_string).collect();
     let tape = run.tape.to_string();
     Found { what, seed: Some(seed), tape, choices: run.tape.len(), deviations: 0, lines }
-}
-
-thread_local! {
-    static QUIET: Cell<bool> = const { Cell::new(false) };
-}
-
-/// Runs `f` without the words that a panic is announced with: its message is in the failure, and hundreds of runs
-/// are made to shrink it.
-fn quietly<T>(f: impl FnOnce() -> T) -> T {
-    static HOOK: Once = Once::new();
-    HOOK.call_once(|| {
-        let hook = std::panic::take_hook();
-        std::panic::set_hook(Box::new(move |info| {
-            if !QUIET.get() {
-                hook(info);
-            }
-        }));
-    });
-    let before = QUIET.replace(true);
-    let result = f();
-    QUIET.set(before);
-    result
 }

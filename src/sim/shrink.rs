@@ -14,14 +14,14 @@ const STEPS_MAX: u64 = 30_000_000;
 struct Shrinker<'a, S> {
     scenario: &'a S,
     values: Vec<u32>,
-    kind: String,
+    kind: (String, Option<String>),
     runs: u32,
     steps: u64,
 }
 
 /// The choices of a run that fails in the same way as `run` and is not larger.
 pub(super) fn shrink<S: Fn(Sim)>(run: &Attempt, scenario: &S) -> Vec<u32> {
-    let kind = kind(run.outcome.as_ref().err().map_or("", String::as_str));
+    let kind = kind(run).unwrap_or_default();
     let mut shrinker = Shrinker { scenario, values: run.values(), kind, runs: 0, steps: 0 };
     // What was found must fail as well when its end is left open.
     let values = shrinker.values.clone();
@@ -40,10 +40,9 @@ pub(super) fn shrink<S: Fn(Sim)>(run: &Attempt, scenario: &S) -> Vec<u32> {
     shrinker.values
 }
 
-/// A failure without its numbers and without what was quoted.
-fn kind(what: &str) -> String {
-    let first = what.lines().next().unwrap_or("");
-    first.split('"').step_by(2).flat_map(str::chars).filter(|c| !c.is_ascii_digit()).take(60).collect()
+fn kind(run: &Attempt) -> Option<(String, Option<String>)> {
+    let (what, place) = run.outcome.as_ref().err()?.kind();
+    Some((what, place.map(String::from)))
 }
 
 impl<S: Fn(Sim)> Shrinker<'_, S> {
@@ -59,7 +58,7 @@ impl<S: Fn(Sim)> Shrinker<'_, S> {
         self.runs += 1;
         let run = attempt(Tape::values(values), false, self.scenario);
         self.steps += run.steps;
-        let same = run.outcome.as_ref().is_err_and(|what| kind(what) == self.kind);
+        let same = kind(&run).is_some_and(|kind| kind == self.kind);
         if same {
             self.values = run.values();
             // Zeros at the end need not be written down: they are what comes anyway.
