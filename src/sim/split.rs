@@ -6,8 +6,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::caught::catch;
 use super::client::{ClientReport, End};
-use super::report::Failure;
 use super::scenario::Sim;
 use super::script::Script;
 use super::tape::{Rng, Tape};
@@ -32,12 +32,18 @@ pub struct Splits {
     pub count: usize,
     /// Whether those were all.
     pub all: bool,
+    pairs: bool,
 }
 
 impl fmt::Display for Splits {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let which = if self.all { "all there are" } else { "every single and double cut, and random ones" };
-        write!(f, "{} splits: {which}", self.count)
+        let which = match (self.all, self.pairs) {
+            (true, _) => "all there are",
+            (false, true) => "every single and double cut, and random ones",
+            (false, false) => "every single cut, and random ones",
+        };
+        let s = if self.count == 1 { "" } else { "s" };
+        write!(f, "{} split{s}: {which}", self.count)
     }
 }
 
@@ -57,6 +63,7 @@ impl fmt::Display for Splits {
 /// );
 /// assert_eq!((splits.count, splits.all), (256, true));
 /// ```
+#[track_caller]
 pub fn every_split<H: Handler + 'static>(make: impl Fn() -> H, input: &[u8]) -> Splits {
     match try_every_split(make, input) {
         Ok(splits) => splits,
@@ -75,7 +82,7 @@ pub fn try_every_split<H: Handler + 'static>(make: impl Fn() -> H, input: &[u8])
             let cuts: Vec<usize> = (1..n).filter(|cut| mask >> (cut - 1) & 1 == 1).collect();
             tried.with_cuts(&cuts)?;
         }
-        return Ok(Splits { count, all: true });
+        return Ok(Splits { count, all: true, pairs: true });
     }
     let tried = tried.begin()?;
     let mut count = 1;
@@ -97,7 +104,7 @@ pub fn try_every_split<H: Handler + 'static>(make: impl Fn() -> H, input: &[u8])
         tried.with_cuts(&cuts)?;
         count += 1;
     }
-    Ok(Splits { count, all: false })
+    Ok(Splits { count, all: false, pairs: n <= PAIRS_MAX })
 }
 
 struct Trier<'a, F> {
@@ -119,8 +126,7 @@ impl<H: Handler + 'static, F: Fn() -> H> Trier<'_, F> {
         if (&report.received, &report.end) == (whole, end) {
             return Ok(());
         }
-        let text = |bytes: &[u8], end: End| format!("{}, then {end:?}", Shown(bytes));
-        Err(self.differs(cuts, text(whole, *end), text(&report.received, report.end)))
+        Err(self.differs(cuts, came(whole, *end), came(&report.received, report.end)))
     }
 
     fn differs(&self, cuts: &[usize], whole: String, split: String) -> Differs {
@@ -143,41 +149,57 @@ impl<H: Handler + 'static, F: Fn() -> H> Trier<'_, F> {
         }
         let config = Config { recv_buffer_bytes: 16 << 10, ..Config::default() };
         let scenario = Sim::on(Tape::quiet()).server((self.make)()).config(config);
-        let report = scenario.client(script.shutdown().recv_to_end()).try_run_until_cut();
-        match report {
-            Ok(client) => Ok(client),
-            Err(failure) => Err(self.failed(cuts, &failure)),
+        let scenario = scenario.client(script.shutdown().recv_to_end());
+        match catch(|| scenario.try_run_until_cut()) {
+            Ok(Ok(client)) => Ok(client),
+            Ok(Err(failure)) => Err(self.failed(cuts, failure.to_string())),
+            Err(caught) => Err(self.failed(cuts, caught.to_string())),
         }
     }
 
-    fn failed(&self, cuts: &[usize], failure: &Failure) -> Differs {
-        let whole = match &self.whole {
-            Some((bytes, end)) => format!("{}, then {end:?}", Shown(bytes)),
-            None => "not known: this is the input in one piece".into(),
-        };
-        self.differs(cuts, whole, failure.to_string())
+    fn failed(&self, cuts: &[usize], how: String) -> Differs {
+        match &self.whole {
+            Some((bytes, end)) => self.differs(cuts, came(bytes, *end), how),
+            None => self.differs(cuts, how, String::new()),
+        }
     }
 }
 
-/// A split that leads to another result than the whole input.
+/// What a client has seen, as text.
+fn came(bytes: &[u8], end: End) -> String {
+    let end = match end {
+        End::Open => "nothing more",
+        End::Ended => "the end",
+        End::Reset => "a reset",
+        End::Failed(error) => return format!("{}, then {error}", Shown(bytes)),
+    };
+    format!("{}, then {end}", Shown(bytes))
+}
+
+/// A split that leads to another result than the whole input, or an input that fails in one piece.
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Differs {
-    /// The input, as it was split.
+    /// The input, as it was split: in one piece if that fails already.
     pub pieces: Vec<Vec<u8>>,
-    /// What came of the input in one piece.
+    /// What came of the input in one piece: the bytes of the server, its end; or how the run failed.
     pub whole: String,
-    /// What came of it in these pieces.
+    /// What came of it in these pieces. Empty if there is only one.
     pub split: String,
 }
 
 impl fmt::Display for Differs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the result depends on how the input is split\n  split:")?;
+        // What failed may take more than one line.
+        let text = |text: &str| text.replace('\n', "\n                ");
+        if let [all] = self.pieces.as_slice() {
+            return write!(f, "the input fails in one piece: {}\n  {}", Shown(all), self.whole);
+        }
+        f.write_str("the result depends on how the input is split\n  split:       ")?;
         for piece in &self.pieces {
             write!(f, " {}", Shown(piece))?;
         }
-        write!(f, "\n  in one piece: {}\n  in these:     {}", self.whole, self.split)
+        write!(f, "\n  in one piece: {}\n  in these:     {}", text(&self.whole), text(&self.split))
     }
 }
 
