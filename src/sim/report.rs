@@ -54,3 +54,24 @@ impl fmt::Display for Failure {
 }
 
 impl std::error::Error for Failure {}
+
+/// How many lines of what happened a failure shows.
+const LINES_SHOWN: usize = 60;
+
+/// The last lines of what happened.
+pub(super) struct Led<'a>(pub(super) &'a [String]);
+
+impl fmt::Display for Led<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let skipped = self.0.len().saturating_sub(LINES_SHOWN);
+        match (self.0.len(), skipped) {
+            (0, _) => return Ok(()),
+            (_, 0) => writeln!(f, "what led there:")?,
+            (all, _) => writeln!(f, "what led there (the last {LINES_SHOWN} of {all} lines):")?,
+        }
+        for line in &self.0[skipped..] {
+            writeln!(f, "  {line}")?;
+        }
+        Ok(())
+    }
+}

@@ -104,7 +104,9 @@ impl<H: Handler + 'static> Run<H> {
     }
 
     fn failure(&self, what: String) -> Failure {
-        Failure { at: Duration::from_nanos(self.world.borrow().now), what }
+        let mut world = self.world.borrow_mut();
+        world.trace.stop();
+        Failure { at: Duration::from_nanos(world.now), what }
     }
 
     /// One turn of the reactor, with the checks around it.

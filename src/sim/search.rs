@@ -11,13 +11,11 @@ use std::rc::Rc;
 
 use super::caught::{Caught, catch};
 use super::network::World;
+use super::report::Led;
 use super::scenario::Sim;
 use super::shrink::shrink;
 use super::tape::{Taken, Tape};
 use super::trace::Line;
-
-/// How many lines of what happened a failure shows.
-const LINES_SHOWN: usize = 60;
 
 /// What a search has done.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -34,38 +32,42 @@ pub struct Explored {
 }
 
 /// A run that failed, shrunk.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Found {
     /// What went wrong in the shrunk run.
     pub what: String,
     /// The seed that led to it, if it was one.
     pub seed: Option<u64>,
-    /// The shrunk run, for [`Tape::replay`] and `SWITCHBOARD_TAPE`.
+    /// The shrunk run, for [`replay`] and `SWITCHBOARD_TAPE`. Empty if no tape brings it back.
     pub tape: String,
-    /// How many choices the run made when it was found, and how many of those left are not the ordinary way.
+    /// How many choices the run made when it was found.
     pub choices: usize,
-    /// As many, in the shrunk run.
+    /// How many choices of the shrunk run are unusual ones: not the first way.
     pub deviations: usize,
     /// What happened in the shrunk run, oldest first.
     pub lines: Vec<String>,
+    shrunk: bool,
 }
 
 impl fmt::Display for Found {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}", self.what)?;
-        let skipped = self.lines.len().saturating_sub(LINES_SHOWN);
-        writeln!(f, "\nwhat led there ({} lines, {skipped} not shown):", self.lines.len())?;
-        for line in &self.lines[skipped..] {
-            writeln!(f, "  {line}")?;
-        }
+        write!(f, "\n{}", Led(&self.lines))?;
         let (choices, deviations) = (self.choices, self.deviations);
-        writeln!(f, "\nshrunk from {choices} choices to {deviations} that are not the ordinary way; again:")?;
+        if self.shrunk {
+            write!(f, "\nshrunk from {choices} choices to {deviations} unusual ones; again:")?;
+        } else if self.seed.is_some() || !self.tape.is_empty() {
+            write!(f, "\n{choices} choices, {deviations} of them unusual; again:")?;
+        }
         let test = test_name();
         if let Some(seed) = self.seed {
-            writeln!(f, "  SWITCHBOARD_SEED={seed} cargo test {test}")?;
+            write!(f, "\n  SWITCHBOARD_SEED={seed} cargo test{test}")?;
         }
-        write!(f, "  SWITCHBOARD_TAPE={} cargo test {test}", self.tape)
+        if !self.tape.is_empty() {
+            write!(f, "\n  SWITCHBOARD_TAPE={} cargo test{test}", self.tape)?;
+        }
+        Ok(())
     }
 }
 
@@ -78,16 +80,24 @@ impl fmt::Debug for Found {
 
 impl std::error::Error for Found {}
 
-/// The test that runs: its thread has its name.
+/// What chooses the test that runs: its thread has its name.
 fn test_name() -> String {
-    std::thread::current().name().filter(|&name| name != "main").unwrap_or_default().into()
+    match std::thread::current().name() {
+        Some(name) if name != "main" => format!(" {name} -- --exact"),
+        _ => String::new(),
+    }
+}
+
+/// What a variable of the environment says, if anything.
+fn given(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|text| !text.trim().is_empty())
 }
 
 /// Runs `scenario` with `count` seeds, each twice, and panics with the [`Found`] of the first that fails.
 ///
 /// A run fails if it panics, if anything the reactor promises does not hold, if a client does not get what it
 /// expects, or if it runs in another way the second time. With `SWITCHBOARD_SEED` set only that seed is run, with
-/// `SWITCHBOARD_TAPE` only that tape.
+/// `SWITCHBOARD_TAPE` only that tape: in every search of the test, so a test with one search is replayed most easily.
 ///
 /// ```
 /// use switchboard::codec::LengthPrefixed;
@@ -105,7 +115,6 @@ fn test_name() -> String {
 /// ```
 #[track_caller]
 pub fn seeds(count: u64, scenario: impl Fn(Sim)) -> Explored {
-    let given = |name| std::env::var(name).ok().filter(|text: &String| !text.is_empty());
     if let Some(text) = given("SWITCHBOARD_TAPE") {
         return or_panic(replay(&text, scenario));
     }
@@ -137,18 +146,20 @@ pub fn try_seeds(seeds: Range<u64>, scenario: impl Fn(Sim)) -> Result<Explored, 
         }
         let second = attempt(Tape::seeded(seed), false, &scenario);
         if second.hash != first.hash || second.outcome.is_err() {
-            return Err(undetermined(seed, &first, &scenario));
+            return Err(undetermined(|| Tape::seeded(seed), Some(seed), &scenario));
         }
     }
     Ok(explored)
 }
 
 /// Runs `scenario` once, with the choices of `text`: the replay of a run that was printed.
+///
+/// Fails as that run did; or because `text` is no tape, or one of another scenario, with the place.
 pub fn replay(text: &str, scenario: impl Fn(Sim)) -> Result<Explored, Found> {
     let mut explored = Explored { complete: true, ..Explored::default() };
     let tape = match Tape::replay(text) {
         Ok(tape) => tape,
-        Err(error) => panic!("SWITCHBOARD_TAPE: {error}"),
+        Err(error) => return Err(Found { what: error.to_string(), ..Found::default() }),
     };
     let run = attempt(tape, true, &scenario);
     explored.add(&run);
@@ -174,18 +185,26 @@ pub fn bytes(bytes: &[u8], scenario: impl Fn(Sim)) -> Explored {
 /// Runs `scenario` with every tape there is, at most `runs_max` of them, and panics with the [`Found`] of the first
 /// that fails.
 ///
-/// For small scenarios: with `n` choices between two ways there are 2^n.
+/// For small scenarios: with `n` choices between two ways there are 2^n. [`Explored::complete`] says whether those
+/// were all. With `SWITCHBOARD_TAPE` set only that tape is run.
 #[track_caller]
 pub fn exhaust(runs_max: u64, scenario: impl Fn(Sim)) -> Explored {
-    or_panic(try_deviations(usize::MAX, runs_max, scenario))
+    deviations(usize::MAX, runs_max, scenario)
 }
 
 /// Runs `scenario` with every tape on which at most `deviations` choices are not the ordinary way, at most
 /// `runs_max` of them, and panics with the [`Found`] of the first that fails.
 ///
-/// One deviation is every single fault at every place where it can happen, two are all pairs of them.
+/// One deviation is every single fault at every place where it can happen, two are all pairs of them. A fault can
+/// happen where it has a weight: how much does not matter here, so 1 will do, and [`Faults::swarm`] will not, as it
+/// draws its weights as choices of their own. With `SWITCHBOARD_TAPE` set only that tape is run.
+///
+/// [`Faults::swarm`]: super::Faults::swarm
 #[track_caller]
 pub fn deviations(deviations: usize, runs_max: u64, scenario: impl Fn(Sim)) -> Explored {
+    if let Some(text) = given("SWITCHBOARD_TAPE") {
+        return or_panic(replay(&text, scenario));
+    }
     or_panic(try_deviations(deviations, runs_max, scenario))
 }
 
@@ -202,8 +221,11 @@ pub fn try_deviations(deviations: usize, runs_max: u64, scenario: impl Fn(Sim)) 
         if run.outcome.is_err() {
             return Err(found(&run, None, &scenario));
         }
-        if run.tape.len() < planned {
-            return Err(undetermined(0, &run, &scenario));
+        // The quiet run is made twice: whoever keeps to no order mostly shows it there.
+        let again = || Tape::values(run.values());
+        let differs = || attempt(again(), false, &scenario).hash != run.hash;
+        if run.tape.len() < planned || (explored.runs == 1 && differs()) {
+            return Err(undetermined(again, None, &scenario));
         }
         let taken = run.tape.into_room();
         let Some(tape) = next(&taken, deviations) else {
@@ -264,6 +286,7 @@ impl Attempt {
             deviations,
             tape,
             lines: self.lines.iter().map(Line::to_string).collect(),
+            shrunk: false,
         }
     }
 }
@@ -290,27 +313,39 @@ pub(super) fn attempt(tape: Tape, record: bool, scenario: &impl Fn(Sim)) -> Atte
 
 /// What a failing run comes down to.
 fn found(run: &Attempt, seed: Option<u64>, scenario: &impl Fn(Sim)) -> Found {
-    let choices = run.tape.len();
     let values = shrink(run, scenario);
     let last = attempt(Tape::values(values), true, scenario);
-    let text = last.tape.to_string();
-    Found { choices, ..last.into_found(seed, text) }
+    if last.outcome.is_err() {
+        let text = last.tape.to_string();
+        return Found { choices: run.tape.len(), shrunk: true, ..last.into_found(seed, text) };
+    }
+    let mut found = undetermined(|| Tape::values(run.values()), seed, scenario);
+    if let Err(caught) = &run.outcome {
+        found.what = format!("{caught}\n\nit does not fail each time: {}", found.what);
+    }
+    found
 }
 
-fn undetermined(seed: u64, run: &Attempt, scenario: &impl Fn(Sim)) -> Found {
+/// What there is to say of choices that do not make a run.
+fn undetermined(again: impl Fn() -> Tape, seed: Option<u64>, scenario: &impl Fn(Sim)) -> Found {
     // Twice more, with lines, to show where they part.
-    let one = attempt(Tape::seeded(seed), true, scenario);
-    let other = attempt(Tape::seeded(seed), true, scenario);
+    let one = attempt(again(), true, scenario);
+    let mut other = attempt(again(), true, scenario);
     let parts = one.lines.iter().zip(&other.lines).position(|(one, other)| one != other);
     let at = parts.unwrap_or(one.lines.len().min(other.lines.len()));
-    let show = |lines: &[Line]| lines.get(at).map_or_else(|| "nothing".into(), Line::to_string);
+    let show = |run: &Attempt| match (run.lines.get(at), &run.outcome) {
+        (Some(line), _) => line.to_string(),
+        (None, Ok(())) => "it comes to a good end".into(),
+        (None, Err(caught)) => caught.what.lines().next().unwrap_or_default().into(),
+    };
+    let which = if seed.is_some() { "seed" } else { "tape" };
     let what = format!(
-        "the same seed ran in two ways: something in the handler is not determined by its input, such as the \
-         order of a HashMap, a clock or a random number (use `Sim::choices`)\n  once:  {}\n  again: {}",
-        show(&one.lines),
-        show(&other.lines)
+        "the same {which} ran in two ways: something in the handler or in a client is not determined by its input, \
+         such as the order of a HashMap, a clock or a random number (use `Context::now` and `Sim::choices`)\n  \
+         once:  {}\n  again: {}",
+        show(&one),
+        show(&other)
     );
-    let lines = one.lines[..at].iter().map(Line::to_string).collect();
-    let tape = run.tape.to_string();
-    Found { what, seed: Some(seed), tape, choices: run.tape.len(), deviations: 0, lines }
+    other.lines.truncate(at);
+    Found { what, ..other.into_found(seed, String::new()) }
 }

@@ -14,6 +14,7 @@ pub(crate) struct Trace {
     hash: u64,
     steps: u64,
     lines: Option<Vec<Line>>,
+    stopped: bool,
 }
 
 /// One thing that happened.
@@ -66,9 +67,17 @@ impl Trace {
         }
     }
 
+    /// Keeps no more lines: what comes now is only the end of a run that has failed.
+    pub(crate) fn stop(&mut self) {
+        self.stopped = true;
+    }
+
     /// Keeps a line, if lines are kept. Not part of the hash.
     pub(crate) fn say(&mut self, at: u64, text: impl FnOnce() -> String) {
         if let Some(lines) = &mut self.lines {
+            if self.stopped {
+                return;
+            }
             if lines.len() == LINES_MAX {
                 lines.drain(..LINES_MAX / 2);
             }
@@ -133,6 +142,8 @@ mod tests {
         trace.record();
         trace.say(1_234_567, || format!("client sends {}", Shown(b"hi\n\xff")));
         assert_eq!(trace.lines()[0].to_string(), "     1.234 ms  client sends \"hi\\n\\xff\"");
+        trace.stop();
+        trace.say(2_000_000, || unreachable!("nobody wants to know any more"));
         assert!(Shown(&[b'a'; 100]).to_string().ends_with("a\"…"));
     }
 }
