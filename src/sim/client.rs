@@ -78,6 +78,7 @@ pub struct Peer<'a> {
     sock: Option<SockId>,
     report: &'a mut ClientReport,
     refused: Option<Errno>,
+    to: SocketAddr,
 }
 
 impl fmt::Debug for Peer<'_> {
@@ -90,6 +91,11 @@ impl Peer<'_> {
     /// The time on the simulated clock.
     pub fn now(&self) -> Instant {
         Instant::from_nanos(self.net.world().borrow().now)
+    }
+
+    /// Where it connects to.
+    pub fn to(&self) -> SocketAddr {
+        self.to
     }
 
     /// Whether the connect has succeeded. It may be over again by now.
@@ -112,8 +118,26 @@ impl Peer<'_> {
         &self.report.received
     }
 
+    /// Why nothing can be sent any more, if the connection was refused, reset or given up. There may still be
+    /// something to be received.
+    pub fn failed(&self) -> Option<Errno> {
+        match self.report.end {
+            End::Reset => return Some(Errno::ECONNRESET),
+            End::Failed(error) => return Some(error),
+            End::Open | End::Ended => {}
+        }
+        match self.net.world().borrow_mut().client_recv(self.sock?, 0, &mut Vec::new()) {
+            Received::Failed(error) => Some(error),
+            Received::Bytes(_) | Received::Nothing | Received::End => None,
+        }
+    }
+
     /// Sends the beginning of `bytes` and says how many; none when the buffers are full or the connection is over.
     pub fn send(&mut self, bytes: &[u8]) -> usize {
+        // A send would take the error away, and nobody would learn of it.
+        if self.failed().is_some() {
+            return 0;
+        }
         let Some(sock) = self.sock else { return 0 };
         self.net.world().borrow_mut().client_send(sock, bytes)
     }
@@ -135,10 +159,10 @@ impl Peer<'_> {
             };
         };
         let outcome = self.net.world().borrow_mut().client_recv(sock, max, &mut self.report.received);
-        match outcome {
-            Received::End if self.report.end == End::Open => self.report.end = End::Ended,
-            Received::Failed(Errno::ECONNRESET | Errno::EPIPE) => self.report.end = End::Reset,
-            Received::Failed(error) => self.report.end = End::Failed(error),
+        match (outcome, self.report.end) {
+            (Received::End, End::Open) => self.report.end = End::Ended,
+            (Received::Failed(Errno::ECONNRESET | Errno::EPIPE), _) => self.report.end = End::Reset,
+            (Received::Failed(error), _) => self.report.end = End::Failed(error),
             _ => {}
         }
         outcome
@@ -293,7 +317,8 @@ impl Actor for ClientActor {
         }
         self.look();
         let mut report = self.report.borrow_mut();
-        let mut peer = Peer { net: &self.host, sock: self.sock, report: &mut report, refused: self.refused };
+        let (sock, refused) = (self.sock, self.refused);
+        let mut peer = Peer { net: &self.host, sock, report: &mut report, refused, to: self.to };
         let next = (self.program)(&mut peer);
         self.sock = peer.sock;
         match next {

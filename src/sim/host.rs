@@ -19,10 +19,14 @@ const IDLE_TURNS_MAX: u32 = 2;
 /// How many turns input may wait that nothing holds back.
 const TURNS_WAITING_MAX: u64 = 4;
 
+/// How many turns may fire timers at one moment and do nothing else.
+const TIMER_TURNS_MAX: u32 = 50_000;
+
 /// What is checked around the turns of one reactor.
 #[derive(Default)]
 pub(super) struct Checks {
     idle_turns: u32,
+    timer_turns: u32,
     /// Connections with input that nothing holds back: how far they were, and for how many turns.
     waiting: BTreeMap<ConnId, (u64, u64)>,
 }
@@ -58,6 +62,7 @@ impl Checks {
             let world = host.world().borrow();
             (world.trace.steps(), world.now)
         };
+        let before = (now, Checks::calls(reactor));
         let goes_on = reactor.turn(None).map_err(|error| format!("the reactor fails: {error}"))?;
         let world = host.world().borrow();
         if let Some(what) = world.violation() {
@@ -66,10 +71,26 @@ impl Checks {
         // The poll itself is one step.
         let idle = world.trace.steps() - steps <= 1 && world.now == now && host.asleep_until().is_none();
         self.idle_turns = if idle && !waits { self.idle_turns + 1 } else { 0 };
+        let stands = before == (world.now, Checks::calls(reactor)) && !idle;
+        self.timer_turns = if stands { self.timer_turns + 1 } else { 0 };
+        if self.timer_turns > TIMER_TURNS_MAX {
+            return Err(format!(
+                "{TIMER_TURNS_MAX} turns did nothing but call the handler, and no time passed: a callback asks for \
+                 the next one each time, as by a timer of zero"
+            ));
+        }
         if self.idle_turns > IDLE_TURNS_MAX {
             return Err(format!("{} turns in a row did nothing: it spins", self.idle_turns));
         }
         Ok(goes_on)
+    }
+}
+
+impl Checks {
+    /// How often a reactor has used its sockets.
+    fn calls<H: Handler>(reactor: &Reactor<Watched<H>, SimNet>) -> u64 {
+        let calls = &reactor.stats().calls;
+        calls.recv + calls.send + calls.accept + calls.register + calls.shutdown + calls.close
     }
 }
 

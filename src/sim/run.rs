@@ -12,7 +12,7 @@ use super::faults::Faults;
 use super::host::Checks;
 use super::network::{Actor, SERVER, SimNet, World};
 use super::report::{Failure, Report};
-use super::scenario::{Call, Client, Scenario};
+use super::scenario::{Call, Client, NewClient, Scenario, TIME_MAX};
 use super::watch::Watched;
 use crate::config::IntoListen;
 use crate::context::Stop;
@@ -21,6 +21,9 @@ use crate::reactor::Reactor;
 
 /// How many steps a run may take.
 const STEPS_MAX: u64 = 20_000_000;
+
+/// What there is to say of a client that says nothing itself.
+const NOT_DONE: &str = "waits (its function has not answered `Next::Done`), and nothing more happens";
 
 /// A run under way.
 pub(super) struct Run<H: Handler> {
@@ -42,14 +45,28 @@ impl<H: Handler + 'static> Run<H> {
             scenario;
         let may_harm = faults.may_harm();
         let faults = faults.draw(&mut world.borrow_mut().tape);
+        let time_max = time_max.unwrap_or_else(|| {
+            let clients = clients.iter().map(|client| client.at.saturating_add(client.does.waits()));
+            let longest = clients.chain(calls.iter().map(|(at, _)| *at)).max();
+            longest.unwrap_or_default().saturating_add(TIME_MAX)
+        });
         let fail = |what: String| Failure { at: Duration::ZERO, what };
         let drain_timeout = config.drain_timeout;
         let mut reactor =
             Reactor::with_network(Watched::new(handler, Rc::clone(&world)), config, host.clone())
                 .map_err(|error| fail(format!("the reactor cannot be made: {error}")))?;
+        let mut first = None;
         for listen in listens.unwrap_or_else(|| vec![SERVER.into_listen()]) {
-            let listened = listen.and_then(|listen| reactor.listen(listen));
-            listened.map_err(|error| fail(format!("the server cannot listen: {error}")))?;
+            let listen = listen.map_err(|error| fail(format!("the server cannot listen: {error}")))?;
+            let addr = listen.addr;
+            let listened = reactor.listen(listen).and_then(|listener| reactor.local_addr(listener));
+            let listened = listened.map_err(|error| {
+                let ip = SERVER.ip();
+                fail(format!(
+                    "the server, which is {ip} and every loopback address, cannot listen on {addr}: {error}"
+                ))
+            })?;
+            first = first.or(listened.socket_addr());
         }
         // A server that does not even start tells nothing, so faults begin here.
         world.borrow_mut().faults = faults;
@@ -57,15 +74,16 @@ impl<H: Handler + 'static> Run<H> {
         for other in others {
             other(SimNet::new(&world, false), &reports).map_err(fail)?;
         }
-        for (number, (at, client)) in clients.into_iter().enumerate() {
-            let program: Program = match client {
+        for (number, NewClient { at, to, does }) in clients.into_iter().enumerate() {
+            let to = to.or(first).unwrap_or(SERVER);
+            let program: Program = match does {
                 Client::Program(program) => program,
                 Client::Script(mut script) => {
                     script.check().map_err(|error| fail(format!("client {number}: {error}")))?;
                     Box::new(move |peer| script.play(peer))
                 }
             };
-            reports.borrow_mut().push(ClientActor::add(SimNet::new(&world, false), SERVER, at, program));
+            reports.borrow_mut().push(ClientActor::add(SimNet::new(&world, false), to, at, program));
         }
         let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         calls.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
@@ -92,6 +110,12 @@ impl<H: Handler + 'static> Run<H> {
             let goes_on = self.turn()?;
             if !goes_on || self.is_quiet() {
                 break;
+            }
+            if self.world.borrow().now > self.time_max {
+                let (time, waits) = (Duration::from_nanos(self.time_max), self.waits());
+                return Err(
+                    self.failure(format!("it is not over after {time:?} (`time_max` allows more): {waits}"))
+                );
             }
         }
         self.check_clients()?;
@@ -122,11 +146,8 @@ impl<H: Handler + 'static> Run<H> {
             if let Some(error) = world.tape.error() {
                 return Err(error.to_string());
             }
-            if world.now > self.time_max {
-                return Err(format!("it does not come to an end: {}", self.waits()));
-            }
             if world.trace.steps() > STEPS_MAX {
-                return Err(format!("it does not come to an end in {STEPS_MAX} steps: {}", self.waits()));
+                return Err(format!("it is not over after {STEPS_MAX} steps: {}", self.waits()));
             }
             Ok(goes_on)
         });
@@ -148,12 +169,12 @@ impl<H: Handler + 'static> Run<H> {
         for (number, client) in self.clients.borrow().iter().enumerate() {
             let client = client.borrow();
             if !client.done || client.trouble.is_some() {
-                let trouble = client.trouble.as_deref().unwrap_or("is not done");
+                let trouble = client.trouble.as_deref().unwrap_or(NOT_DONE);
                 waits.push(format!("client {number} {trouble}"));
             }
         }
         if waits.is_empty() {
-            waits.push(format!("{} connections are open", self.reactor.stats().open));
+            waits.push(format!("all clients are done, {} connections are open", self.reactor.stats().open));
         }
         waits.join("; ")
     }
@@ -166,9 +187,9 @@ impl<H: Handler + 'static> Run<H> {
             let excused = self.may_harm && client.cut;
             let wrong = !client.done || client.trouble.is_some();
             (wrong && !excused).then(|| {
-                let trouble = client.trouble.clone().unwrap_or_else(|| "never came to its end".into());
+                let trouble = client.trouble.as_deref().unwrap_or(NOT_DONE);
                 format!(
-                    "client {number} {trouble}; it had received {}",
+                    "client {number} {trouble}; it has received {}",
                     super::trace::Shown(&client.received)
                 )
             })

@@ -22,7 +22,7 @@ use crate::context::Context;
 use crate::handler::Handler;
 
 /// How much simulated time a run may take.
-const TIME_MAX: Duration = Duration::from_secs(3600);
+pub(super) const TIME_MAX: Duration = Duration::from_secs(3600);
 
 /// The beginning of a simulation: a tape, and a network with nobody on it.
 ///
@@ -75,7 +75,7 @@ impl Sim {
             calls: Vec::new(),
             others: Vec::new(),
             faults: Faults::none(),
-            time_max: TIME_MAX,
+            time_max: None,
         }
     }
 }
@@ -108,17 +108,25 @@ impl fmt::Debug for Choices {
 pub(super) type Call<H> = Box<dyn FnOnce(&mut H, &mut Context)>;
 
 /// A simulation with a server: what else there is, and then [`run`](Scenario::run).
+#[must_use = "nothing happens before `run` or `try_run`"]
 pub struct Scenario<H: Handler> {
     pub(super) world: Rc<RefCell<World>>,
     pub(super) host: SimNet,
     pub(super) handler: H,
     pub(super) config: Config,
     pub(super) listens: Option<Vec<io::Result<crate::config::Listen>>>,
-    pub(super) clients: Vec<(Duration, Client)>,
+    pub(super) clients: Vec<NewClient>,
     pub(super) calls: Vec<(Duration, Call<H>)>,
     pub(super) others: Vec<Other>,
     pub(super) faults: Faults,
-    pub(super) time_max: Duration,
+    pub(super) time_max: Option<Duration>,
+}
+
+/// A client to be added: when it connects, where, and what it does.
+pub(super) struct NewClient {
+    pub(super) at: Duration,
+    pub(super) to: Option<SocketAddr>,
+    pub(super) does: Client,
 }
 
 /// Puts something on a host of its own; it may say why it cannot.
@@ -129,10 +137,21 @@ pub(super) enum Client {
     Program(Program),
 }
 
+impl Client {
+    /// How long it waits of its own will, as far as that is known.
+    pub(super) fn waits(&self) -> Duration {
+        match self {
+            Client::Script(script) => script.waits(),
+            Client::Program(_) => Duration::ZERO,
+        }
+    }
+}
+
 impl<H: Handler> fmt::Debug for Scenario<H> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Scenario")
             .field("clients", &self.clients.len())
+            .field("others", &self.others.len())
             .field("faults", &self.faults)
             .finish_non_exhaustive()
     }
@@ -147,31 +166,60 @@ impl<H: Handler + 'static> Scenario<H> {
     }
 
     /// Listens here, and not on [`SERVER`](super::SERVER) unless that is said too. Any address of `127.0.0.0/8` and the
-    /// unspecified one are the server's own.
+    /// unspecified one are the server's own. Clients connect to the first, unless they are added with another.
     #[must_use]
     pub fn listen(mut self, addr: impl IntoListen) -> Scenario<H> {
         self.listens.get_or_insert_with(Vec::new).push(addr.into_listen());
         self
     }
 
+    fn add(mut self, at: Duration, to: Option<SocketAddr>, does: Client) -> Scenario<H> {
+        self.clients.push(NewClient { at, to, does });
+        self
+    }
+
     /// Adds a client that plays a script, from an address of its own, at the beginning.
     #[must_use]
     pub fn client(self, script: Script) -> Scenario<H> {
-        self.client_at(Duration::ZERO, script)
+        self.add(Duration::ZERO, None, Client::Script(script))
     }
 
     /// Adds a client that plays a script and connects at this time.
     #[must_use]
-    pub fn client_at(mut self, at: Duration, script: Script) -> Scenario<H> {
-        self.clients.push((at, Client::Script(script)));
-        self
+    pub fn client_at(self, at: Duration, script: Script) -> Scenario<H> {
+        self.add(at, None, Client::Script(script))
     }
 
-    /// Adds a client that is a function, called whenever something may have changed.
+    /// Adds a client that plays a script and connects to this address.
     #[must_use]
-    pub fn client_fn(mut self, program: impl FnMut(&mut Peer<'_>) -> Next + 'static) -> Scenario<H> {
-        self.clients.push((Duration::ZERO, Client::Program(Box::new(program))));
-        self
+    pub fn client_to(self, to: SocketAddr, script: Script) -> Scenario<H> {
+        self.add(Duration::ZERO, Some(to), Client::Script(script))
+    }
+
+    /// Adds a client that is a function, called whenever something may have changed: at the beginning, and after
+    /// that when its connect is over, when there is something to be received or room to send, and when a time that
+    /// it waits for has passed. It must not block, and must not rely on how often it is called.
+    ///
+    /// ```
+    /// use switchboard::codec::Raw;
+    /// use switchboard::each;
+    /// use switchboard::sim::{Next, Received, Sim};
+    ///
+    /// let echo = each(Raw::new, |cx, bytes| { cx.send(bytes); Ok(()) });
+    /// let mut sent = 0;
+    /// let report = Sim::new(1)
+    ///     .server(echo)
+    ///     .client_fn(move |peer| {
+    ///         sent += peer.send(&b"hello"[sent..]);
+    ///         while let Received::Bytes(_) = peer.recv(1024) {}
+    ///         if peer.received() == b"hello" { Next::Done } else { Next::Wait }
+    ///     })
+    ///     .run();
+    /// assert_eq!(report.clients[0].received, b"hello");
+    /// ```
+    #[must_use]
+    pub fn client_fn(self, program: impl FnMut(&mut Peer<'_>) -> Next + 'static) -> Scenario<H> {
+        self.add(Duration::ZERO, None, Client::Program(Box::new(program)))
     }
 
     /// Adds another reactor to the network. `begin` is what it does first, such as connecting or listening. Its
@@ -275,10 +323,11 @@ impl<H: Handler + 'static> Scenario<H> {
         self
     }
 
-    /// How much simulated time the run may take: an hour by default.
+    /// How much simulated time the run may take. By default an hour more than what scripts wait for by themselves
+    /// and than when the last client and the last call begin.
     #[must_use]
     pub fn time_max(mut self, time: Duration) -> Scenario<H> {
-        self.time_max = time;
+        self.time_max = Some(time);
         self
     }
 

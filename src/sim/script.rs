@@ -10,6 +10,9 @@ use super::client::{Next, Peer};
 use super::network::Received;
 use super::trace::Shown;
 
+/// The longest wait, all waits of a script together: a hundred years. The simulated clock ends after nearly six hundred.
+const WAIT_MAX: Duration = Duration::from_secs(100 * 365 * 86_400);
+
 /// A client that does one thing after the other.
 ///
 /// It connects first, and closes at its end. What it expects and does not get, and what it gets and does not
@@ -128,7 +131,8 @@ impl Script {
         self.then(Step::ExpectReset)
     }
 
-    /// Does nothing for a time; what the server sends meanwhile waits in the buffers.
+    /// Does nothing for a time; what the server sends meanwhile waits in the buffers. It takes no real time, and may
+    /// be longer than [`Scenario::time_max`](super::Scenario::time_max) is by default.
     #[must_use]
     pub fn wait(self, time: Duration) -> Script {
         self.then(Step::Wait(time))
@@ -162,10 +166,27 @@ impl Script {
         self.steps.is_empty()
     }
 
+    /// How long it waits of its own will.
+    pub(super) fn waits(&self) -> Duration {
+        let waits =
+            self.steps.iter().map(|step| if let Step::Wait(time) = step { *time } else { Duration::ZERO });
+        waits.fold(Duration::ZERO, Duration::saturating_add)
+    }
+
     /// Why it cannot be played, if it cannot.
     pub(super) fn check(&self) -> Result<(), String> {
         let mut ended: Option<&'static str> = None;
+        let mut waits = Duration::ZERO;
         for (at, step) in self.steps.iter().enumerate() {
+            if let Step::Wait(time) = step {
+                waits = waits.saturating_add(*time);
+            }
+            if waits > WAIT_MAX {
+                return Err(format!(
+                    "step {} of the script is `{step}`, more than the clock can show",
+                    at + 1
+                ));
+            }
             let sends = matches!(step, Step::Send(_) | Step::SendUrgent(_) | Step::Shutdown);
             match ended {
                 Some(by) if by != "shutdown" && !matches!(step, Step::Wait(_)) => {
@@ -189,8 +210,13 @@ impl Script {
     /// Does what can be done now.
     pub(super) fn play(&mut self, peer: &mut Peer<'_>) -> Next {
         if peer.refused().is_none() && !peer.is_connected() && self.done == 0 && self.progress == 0 {
-            peer.trouble("waits for its connect");
+            peer.trouble(format!("waits for its connect to {}", peer.to()));
             return Next::Wait;
+        }
+        let anyhow = matches!(self.steps.front(), Some(Step::RecvToEnd | Step::ExpectReset));
+        if let (Some(error), 0, 0, false) = (peer.refused(), self.done, self.progress, anyhow) {
+            peer.trouble(format!("could not connect to {}: {error}", peer.to()));
+            return Next::Done;
         }
         while let Some(step) = self.steps.front() {
             let outcome = Script::one(step, &mut self.progress, &mut self.asleep, peer);
@@ -201,9 +227,7 @@ impl Script {
                     self.progress = 0;
                 }
                 Outcome::Wait(next) => {
-                    if !matches!(step, Step::Wait(_)) {
-                        peer.trouble(format!("waits in step {}: {step}", self.done + 1));
-                    }
+                    peer.trouble(format!("waits in step {}: {step}", self.done + 1));
                     return next;
                 }
                 Outcome::Failed(how) => {
@@ -228,8 +252,10 @@ impl Script {
             match peer.recv(count - *progress) {
                 Received::Bytes(n) => {
                     let got = &peer.received()[before..];
-                    if wanted.is_some_and(|wanted| got != &wanted[*progress..*progress + n]) {
-                        return Outcome::Failed(format!("at byte {progress} came {}", Shown(got)));
+                    let wanted = wanted.map_or(got, |wanted| &wanted[*progress..*progress + n]);
+                    if let Some(at) = got.iter().zip(wanted).position(|(got, wanted)| got != wanted) {
+                        let (got, wanted, at) = (Shown(&got[at..]), Shown(&wanted[at..]), *progress + at);
+                        return Outcome::Failed(format!("from byte {at} on it is {got}, not {wanted}"));
                     }
                     *progress += n;
                 }
@@ -243,23 +269,28 @@ impl Script {
         Outcome::Done
     }
 
+    /// Nothing was sent: there is no room yet, or there will never be.
+    fn cannot_send(peer: &Peer<'_>) -> Outcome {
+        match peer.failed() {
+            Some(error) => Outcome::Failed(error.to_string()),
+            None => Outcome::Wait(Next::Wait),
+        }
+    }
+
     fn one(step: &Step, progress: &mut usize, asleep: &mut Option<u64>, peer: &mut Peer<'_>) -> Outcome {
         match step {
             Step::Send(bytes) => {
                 while *progress < bytes.len() {
                     let n = peer.send(&bytes[*progress..]);
                     if n == 0 {
-                        return match peer.recv(0) {
-                            Received::Failed(error) => Outcome::Failed(error.to_string()),
-                            _ => Outcome::Wait(Next::Wait),
-                        };
+                        return Script::cannot_send(peer);
                     }
                     *progress += n;
                 }
                 Outcome::Done
             }
             Step::SendUrgent(byte) if peer.send_urgent(*byte) => Outcome::Done,
-            Step::SendUrgent(_) => Outcome::Wait(Next::Wait),
+            Step::SendUrgent(_) => Script::cannot_send(peer),
             Step::Expect(bytes) => Script::recv_some(bytes.len(), Some(bytes), progress, peer),
             Step::Recv(bytes) => Script::recv_some(*bytes, None, progress, peer),
             Step::RecvToEnd => loop {
@@ -331,6 +362,9 @@ mod tests {
         assert_eq!(wrong.check(), Err("step 4 of the script is `send \"b\"`, after `shutdown`".into()));
         let wrong = Script::new().close().expect(b"x");
         assert_eq!(wrong.check(), Err("step 2 of the script is `expect \"x\"`, after `close`".into()));
+        let wrong =
+            Script::new().wait(Duration::from_secs(1)).wait(Duration::MAX).check().expect_err("for ever");
+        assert!(wrong.starts_with("step 2 of the script is `wait "), "{wrong}");
         assert_eq!(Script::new().shutdown().recv_to_end().close().check(), Ok(()));
     }
 }
