@@ -37,19 +37,35 @@ impl<H> fmt::Debug for Report<H> {
 }
 
 /// What went wrong in a run.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Failure {
     /// When, in simulated time.
     pub at: Duration,
     /// What.
     pub what: String,
+    /// What happened before, oldest first. Empty in a search, which shows it for the run that it shrinks to.
+    pub lines: Vec<String>,
+}
+
+impl Failure {
+    pub(super) fn new(at: Duration, what: String) -> Failure {
+        Failure { at, what, lines: Vec::new() }
+    }
 }
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.what)?;
         if self.at.is_zero() { Ok(()) } else { write!(f, "\n  after {:?} of simulated time", self.at) }
+    }
+}
+
+/// The same text, and what led there.
+impl fmt::Debug for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")?;
+        if self.lines.is_empty() { Ok(()) } else { write!(f, "\n\n{}", Led(&self.lines)) }
     }
 }
 

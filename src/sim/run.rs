@@ -50,7 +50,7 @@ impl<H: Handler + 'static> Run<H> {
             let longest = clients.chain(calls.iter().map(|(at, _)| *at)).max();
             longest.unwrap_or_default().saturating_add(TIME_MAX)
         });
-        let fail = |what: String| Failure { at: Duration::ZERO, what };
+        let fail = |what: String| Failure::new(Duration::ZERO, what);
         let drain_timeout = config.drain_timeout;
         let mut reactor =
             Reactor::with_network(Watched::new(handler, Rc::clone(&world)), config, host.clone())
@@ -130,7 +130,7 @@ impl<H: Handler + 'static> Run<H> {
     fn failure(&self, what: String) -> Failure {
         let mut world = self.world.borrow_mut();
         world.trace.stop();
-        Failure { at: Duration::from_nanos(world.now), what }
+        Failure::new(Duration::from_nanos(world.now), what)
     }
 
     /// One turn of the reactor, with the checks around it.

@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
+use super::caught::is_catching;
 use super::client::{Acceptor, ClientReport, Next, Peer, Program, Reports};
 use super::faults::Faults;
 use super::host::ReactorActor;
@@ -55,6 +56,13 @@ impl Sim {
 
     /// A simulation whose choices come from a tape.
     pub fn on(tape: Tape) -> Sim {
+        let sim = Sim::unrecorded(tape);
+        // It runs once, so this is the time to write down what happens; a search does it when it has found something.
+        sim.world.borrow_mut().trace.record();
+        sim
+    }
+
+    pub(super) fn unrecorded(tape: Tape) -> Sim {
         Sim { world: Rc::new(RefCell::new(World::new(tape))) }
     }
 
@@ -335,12 +343,14 @@ impl<H: Handler + 'static> Scenario<H> {
     ///
     /// # Panics
     ///
-    /// With the [`Failure`] as the message, if there is one.
+    /// With the [`Failure`] and what led there as the message, if there is one.
     #[track_caller]
     pub fn run(self) -> Report<H> {
         match self.try_run() {
             Ok(report) => report,
-            Err(failure) => panic!("{failure}"),
+            // A search adds what led there itself.
+            Err(failure) if is_catching() => panic!("{failure}"),
+            Err(failure) => panic!("{failure:?}"),
         }
     }
 
@@ -353,7 +363,10 @@ impl<H: Handler + 'static> Scenario<H> {
     /// As [`run`](Scenario::run), with the failure as a value.
     pub fn try_run(self) -> Result<Report<H>, Failure> {
         let world = Rc::clone(&self.world);
-        let result = Run::begin(self).and_then(Run::finish);
+        let result = Run::begin(self).and_then(Run::finish).map_err(|failure| Failure {
+            lines: world.borrow().trace.lines().iter().map(ToString::to_string).collect(),
+            ..failure
+        });
         // The programs hold on to the world and it to them.
         let actors = world.borrow_mut().take_actors();
         drop(actors);

@@ -148,7 +148,7 @@ impl<H: Handler + 'static, F: Fn() -> H> Trier<'_, F> {
             from = cut;
         }
         let config = Config { recv_buffer_bytes: 16 << 10, ..Config::default() };
-        let scenario = Sim::on(Tape::quiet()).server((self.make)()).config(config);
+        let scenario = Sim::unrecorded(Tape::quiet()).server((self.make)()).config(config);
         let scenario = scenario.client(script.shutdown().recv_to_end());
         match catch(|| scenario.try_run_until_cut()) {
             Ok(Ok(client)) => Ok(client),
