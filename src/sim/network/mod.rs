@@ -233,8 +233,9 @@ impl SimNet {
             while self.step(until) {}
             let mut world = self.world.borrow_mut();
             world.now = until;
-            let now = world.now;
-            world.trace.say(now, || "the process stood still until now".into());
+            world.trace.say(until, || "the process stood still until now".into());
+            // Whatever waits for it may be over: nobody's connection need go on.
+            world.cut_all();
         }
         interrupted
     }

@@ -100,6 +100,15 @@ impl World {
         }
     }
 
+    /// Marks all connections as harmed.
+    pub(super) fn cut_all(&mut self) {
+        for sock in 0..u32::try_from(self.socks.len()).unwrap_or(u32::MAX) {
+            if self.socks[sock as usize].is_there() {
+                self.cut(sock);
+            }
+        }
+    }
+
     /// What may go wrong with a connection each time that something travels on it.
     fn harm(&mut self, sock: SockId) {
         let peer = self.socks[sock as usize].peer;
