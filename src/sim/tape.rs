@@ -106,7 +106,9 @@ impl Tape {
                 }
             }
             Source::Bytes { bytes, at } => {
-                if next_byte(bytes, at, 256) * 4 >= u32::from(CERTAIN.saturating_sub(weight)).max(1) {
+                // The largest byte takes an unusual way also where its weight is less than one byte can tell.
+                let least = u32::from(CERTAIN.saturating_sub(weight)).clamp(1, 255 * 4);
+                if next_byte(bytes, at, 256) * 4 >= least {
                     1 + next_byte(bytes, at, of - 1) % (of - 1)
                 } else {
                     0
@@ -381,8 +383,10 @@ mod tests {
         assert_eq!(tape.choose("a", 4), 1);
         assert_eq!(tape.choose("b", 1000), 258);
         assert_eq!((tape.choose("c", 4), tape.unusual("d", 1000, 9)), (0, 0));
-        let mut tape = Tape::bytes(&[255, 3]);
-        assert_eq!(tape.unusual("a", 10, 9), 4);
+        for weight in [1, 10, CERTAIN] {
+            let mut tape = Tape::bytes(&[255, 3]);
+            assert_eq!(tape.unusual("a", weight, 9), 4, "with a weight of {weight}");
+        }
     }
 
     #[test]
