@@ -59,8 +59,8 @@ pub(crate) const NODES_MAX: usize = (UNLINKED - HEADS) as usize;
 /// Linking and unlinking take constant time and allocate only when a node number is the largest so far.
 /// Time moves forward: an earlier `now` than one already seen finds nothing new due.
 pub(crate) struct Wheel {
-    /// The list heads of all buckets, then the owner's nodes. The lists are circular through their head,
-    /// so that unlinking need not know the bucket and yet sees when it became empty.
+    /// The list heads of all buckets, then the owner's nodes; nothing before the first node is linked. The lists
+    /// are circular through their head, so that unlinking need not know the bucket and yet sees when it became empty.
     nodes: Vec<Node>,
     /// One bit for every bucket that is not empty, one word for each level, and one for `OVERDUE`.
     occupied: [u64; LEVELS as usize + 1],
@@ -80,11 +80,10 @@ struct Node {
 }
 
 impl Wheel {
-    /// A wheel of no nodes, at the start of time.
+    /// A wheel of no nodes, at the start of time. It holds no memory: many programs never link one.
     pub(crate) fn new() -> Wheel {
-        let head = |bucket| Node { prev: bucket, next: bucket, deadline: Instant::NEVER };
         Wheel {
-            nodes: (0..HEADS).map(head).collect(),
+            nodes: Vec::new(),
             occupied: [0; LEVELS as usize + 1],
             tick: 0,
             earliest: Instant::NEVER,
@@ -219,6 +218,10 @@ impl Wheel {
     #[cold]
     #[inline(never)]
     fn grow_and_link_new(&mut self, at: u32, now: Instant, deadline: Instant) {
+        let head = |bucket| Node { prev: bucket, next: bucket, deadline: Instant::NEVER };
+        if self.nodes.is_empty() {
+            self.nodes.extend((0..HEADS).map(head));
+        }
         let unlinked = Node { prev: UNLINKED, next: UNLINKED, deadline: Instant::NEVER };
         self.nodes.resize(at as usize + 1, unlinked);
         self.link_new(at, now, deadline);
