@@ -108,6 +108,10 @@ impl<H: Handler + 'static> Run<H> {
     pub(super) fn finish(mut self) -> Result<Report<H>, Failure> {
         loop {
             let goes_on = self.turn()?;
+            if !goes_on {
+                // It has stopped; what it said last is still under way.
+                self.run_out();
+            }
             if !goes_on || self.is_quiet() {
                 break;
             }
@@ -200,6 +204,16 @@ impl<H: Handler + 'static> Run<H> {
         }
     }
 
+    /// Has what is still under way on the network come to its end.
+    fn run_out(&self) {
+        let until = self.world.borrow().now.saturating_add(self.time_max);
+        while self.host.step(until) {
+            if self.world.borrow().trace.steps() > STEPS_MAX {
+                break;
+            }
+        }
+    }
+
     /// Drains the reactor, with no more faults, and looks at what is left.
     fn stop(&mut self) -> Result<(), Failure> {
         self.world.borrow_mut().faults = Faults::none();
@@ -213,12 +227,7 @@ impl<H: Handler + 'static> Run<H> {
                 return Err(self.failure(format!("the drain takes longer than {:?}", self.drain_timeout)));
             }
         }
-        // What is still under way on the network comes to its end.
-        while self.host.step(u64::MAX - 1) {
-            if self.world.borrow().trace.steps() > STEPS_MAX {
-                break;
-            }
-        }
+        self.run_out();
         let open = self.reactor.handler().open();
         if let Some(id) = open.first() {
             return Err(
