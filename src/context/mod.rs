@@ -455,3 +455,6 @@ impl Context {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
