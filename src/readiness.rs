@@ -123,5 +123,6 @@ mod tests {
         let mut grown = r;
         grown |= set;
         assert_eq!(grown, set);
+        assert_eq!((set.bits(), Readiness::EMPTY.bits()), (0b11, 0));
     }
 }

@@ -142,6 +142,8 @@ impl Pair {
             _ => self.now = self.now + Duration::from_nanos(self.rng.u64(0..2 * MILLISECOND)),
         }
         assert_eq!(self.timers.len(), self.model.set.len());
+        let owned = self.model.set.values().filter(|entry| entry.timer.owner != ConnId::NONE);
+        assert_eq!(self.timers.owned(), owned.count());
         assert_eq!(self.timers.has_due(), !self.model.due.is_empty());
         let waiting = self.model.set.values().filter(|entry| !entry.is_collected);
         let first = waiting.map(|entry| entry.due_at).min().filter(|&first| first != Instant::NEVER);
