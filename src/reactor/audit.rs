@@ -85,7 +85,7 @@ impl<H: Handler, N: Network> Reactor<H, N> {
             {
                 return Err(format!("{id} waits for a flush of nothing: {slot:?}"));
             }
-            if !slot.odd.any(Odd::RETRY_SEND) {
+            if !retries {
                 let wait = table.next_wait(index, &self.cx.config).map(|(deadline, _)| deadline);
                 let linked = table.waits.deadline(node(index));
                 if wait.is_some_and(|deadline| linked.is_none_or(|linked| linked > deadline)) {

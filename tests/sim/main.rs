@@ -1,5 +1,6 @@
 //! The simulated network, as its users use it: scenarios, searches, failures that are found and replayed.
 
 mod first;
+mod fuzzed;
 mod guide;
 mod messages;
