@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use switchboard::codec::Raw;
-use switchboard::sim::{Script, Sim};
-use switchboard::{CloseKind, Handler, each};
+use switchboard::sim::{Fault, Faults, SERVER, Script, Sim};
+use switchboard::{CloseKind, Config, Handler, each};
 
 fn echo() -> impl Handler {
     each(Raw::new, |cx, bytes| {
@@ -26,4 +26,21 @@ fn a_call_from_outside_may_send_between_two_turns() {
         })
         .run();
     assert_eq!(report.stats.closed(CloseKind::Ended), 1);
+}
+
+#[test]
+fn a_reactor_that_stands_still_is_called_once_when_it_goes_on() {
+    for seed in 0..20 {
+        let other = each(Raw::new, |_, _| Ok(()));
+        let client = Script::new().send(b"hello").expect(b"hello").shutdown().expect_end();
+        Sim::new(seed)
+            .server(echo())
+            .client(client)
+            .reactor(other, Config::default(), |_, cx| {
+                let id = cx.connect(SERVER, 0).expect("there is room for one");
+                cx.send_to(id, b"hello");
+            })
+            .faults(Faults::none().with(Fault::Standstill, 100).with(Fault::Latency, 500))
+            .run();
+    }
 }

@@ -133,10 +133,10 @@ impl SimNet {
                         one.act(self);
                         let mut world = self.world.borrow_mut();
                         world.actors[actor as usize] = Some(one);
+                        world.has_acted(actor);
                         world.wake_hosts();
                     }
-                    // It is acting: once more when it is done.
-                    None => self.world.borrow_mut().act_in(actor, 1),
+                    None => self.world.borrow_mut().missed.push(actor),
                 }
                 true
             }

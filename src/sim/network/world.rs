@@ -117,6 +117,8 @@ pub(crate) struct World {
     pub(super) actors: Vec<Option<Box<dyn Actor>>>,
     /// Whether a turn of an actor is under way in the heap.
     acts: Vec<bool>,
+    /// Actors whose turn came while they were acting.
+    pub(super) missed: Vec<u32>,
     /// Connections of a reactor that were reset before their end.
     resets: BTreeSet<u64>,
     /// The first thing that happened and must not.
@@ -140,6 +142,7 @@ impl World {
             numbered: 0,
             actors: Vec::new(),
             acts: Vec::new(),
+            missed: Vec::new(),
             resets: BTreeSet::new(),
             violation: None,
         }
@@ -230,6 +233,15 @@ impl World {
             self.later(after, Event::Act(actor));
         } else if !std::mem::replace(&mut self.acts[actor as usize], true) {
             self.later(0, Event::Act(actor));
+        }
+    }
+
+    /// An actor has acted. If its turn came again meanwhile, it acts once more.
+    pub(super) fn has_acted(&mut self, actor: u32) {
+        let before = self.missed.len();
+        self.missed.retain(|&missed| missed != actor);
+        if self.missed.len() < before {
+            self.act_in(actor, 1);
         }
     }
 
