@@ -278,7 +278,8 @@ impl<H: Handler, N: Network> Reactor<H, N> {
         self.cx.stats.calls.register += 1;
         let link = self.links[index].as_ref().expect("it was just introduced");
         if let Err(error) = self.net.register(&link.stream, id) {
-            self.cx.table.end(index, CloseReason::Io(error));
+            // Nothing of it was read: its peer must not take the end for an orderly one.
+            self.cx.table.end_with_reset(index, CloseReason::Io(error));
         }
         if self.run != Run::Running {
             self.drain_later(index);

@@ -4,3 +4,4 @@ mod first;
 mod fuzzed;
 mod guide;
 mod messages;
+mod regressions;

@@ -1,0 +1,33 @@
+//! What the simulation has found: each failure by its name.
+
+use switchboard::codec::Raw;
+use switchboard::sim::{CERTAIN, End, Fault, Faults, Script, Sim};
+use switchboard::{CloseKind, Conn, Context, Handler, Peer, Result};
+
+/// Waits with its half of a connection for as long as it takes.
+struct Patient;
+
+impl Handler for Patient {
+    type Codec = Raw;
+    type Session = ();
+
+    fn opened(&mut self, _: &mut Context, _: &Peer) -> Option<(Raw, ())> {
+        Some((Raw::new(), ()))
+    }
+
+    fn received(&mut self, _: &mut Context, _: Conn<'_, Self>, _: &[u8]) -> Result {
+        Ok(())
+    }
+
+    fn half_closed(&mut self, _: &mut Context, _: Conn<'_, Self>) -> Result {
+        Ok(())
+    }
+}
+
+// A14: the poll has no memory for one more. The client must not take that for an orderly end.
+#[test]
+fn a14_a_connection_that_cannot_be_registered_is_reset() {
+    let faults = Faults::none().with(Fault::Unregistered, CERTAIN);
+    let report = Sim::new(1).server(Patient).client(Script::new().expect_end()).faults(faults).run();
+    assert_eq!((report.clients[0].end, report.stats.closed(CloseKind::Io)), (End::Reset, 1));
+}
