@@ -61,6 +61,8 @@ impl Odd {
     /// A send answered `OverHigh`: `writable` is owed once the queue is at its low mark, also when the kernel
     /// takes everything at once and reading never paused.
     pub(crate) const OWES_WRITABLE: Odd = Odd(1 << 20);
+    /// An event said that the socket has an error. Behind the peer's end only asking tells which.
+    pub(crate) const ERROR: Odd = Odd(1 << 21);
 
     /// Any of these keeps input from being received and decoded.
     pub(crate) const HELD_BACK: Odd = Odd::PAUSED.or(Odd::OVER_HIGH).or(Odd::OVER_MEMORY);
@@ -199,6 +201,7 @@ mod tests {
             Odd::RETRY_SEND,
             Odd::FINISH,
             Odd::OWES_WRITABLE,
+            Odd::ERROR,
         ];
         let mut seen = Odd::default();
         for odd in all {

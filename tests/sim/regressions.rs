@@ -1,5 +1,7 @@
 //! What the simulation has found: each failure by its name.
 
+use std::time::Duration;
+
 use switchboard::codec::Raw;
 use switchboard::sim::{CERTAIN, End, Fault, Faults, Script, Sim};
 use switchboard::{CloseKind, Conn, Context, Handler, Peer, Result};
@@ -30,4 +32,13 @@ fn a14_a_connection_that_cannot_be_registered_is_reset() {
     let faults = Faults::none().with(Fault::Unregistered, CERTAIN);
     let report = Sim::new(1).server(Patient).client(Script::new().expect_end()).faults(faults).run();
     assert_eq!((report.clients[0].end, report.stats.closed(CloseKind::Io)), (End::Reset, 1));
+}
+
+// F6: the end and a reset behind it come in one event, after which there is none.
+#[test]
+fn f6_a_reset_right_behind_the_end_is_told() {
+    let client = Script::new().send(b"request").shutdown().reset();
+    let report = Sim::new(1).server(Patient).client(client).run();
+    assert_eq!((report.stats.frames, report.stats.closed(CloseKind::Reset)), (1, 1));
+    assert!(report.time < Duration::from_secs(1), "it was noticed after {:?}", report.time);
 }

@@ -329,6 +329,10 @@ impl<H: Handler, N: Network> Reactor<H, N> {
             self.spare_tails.put(tail);
         }
         self.half_close(index);
+        if self.cx.table.slots[index].odd.any(Odd::ERROR) {
+            // A reset came behind the end, in the same event. No other will tell of it.
+            self.ask_for_error(index);
+        }
     }
 
     /// Moves on after the peer's end.
@@ -370,14 +374,19 @@ impl<H: Handler, N: Network> Reactor<H, N> {
         let link = self.links[index].as_mut().expect("a slot in use has its link");
         let mut byte = [0];
         match link.stream.recv(&mut byte) {
-            // Linux answers the end again also after a reset, so the error has to be asked for. There is no
-            // data left that it could come before.
-            Ok(_) => match link.stream.take_error() {
-                Ok(None) => {}
-                Ok(Some(error)) | Err(error) => self.failed(index, error),
-            },
+            // Linux answers the end again also after a reset, so the error has to be asked for.
+            Ok(_) => self.ask_for_error(index),
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
             Err(error) => self.failed(index, error),
+        }
+    }
+
+    /// Ends a connection whose socket has an error pending. There must be no data left that it comes before.
+    fn ask_for_error(&mut self, index: usize) {
+        let link = self.links[index].as_mut().expect("a slot in use has its link");
+        match link.stream.take_error() {
+            Ok(None) => {}
+            Ok(Some(error)) | Err(error) => self.failed(index, error),
         }
     }
 

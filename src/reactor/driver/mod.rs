@@ -141,6 +141,9 @@ impl<H: Handler, N: Network> Reactor<H, N> {
         if readiness.intersects(Readiness::EXCEPTIONAL.or(ANY_END)) {
             slot.odd.set(Odd::READ_AGAIN);
         }
+        if readiness.intersects(Readiness::ERROR) {
+            slot.odd.set(Odd::ERROR);
+        }
         if slot.state == State::HalfClosed {
             // Its end was read. Only a reset can follow, and only an error announces it.
             if readiness.intersects(Readiness::ERROR) && !wrong!(HalfClosedIsDeaf) {
