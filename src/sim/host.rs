@@ -111,7 +111,7 @@ impl<P: Handler + 'static> ReactorActor<P> {
         begin: impl FnOnce(&mut P, &mut Context),
     ) -> Result<(), String> {
         let world = Rc::clone(host.world());
-        let watched = Watched::new(handler, Rc::clone(&world));
+        let watched = Watched::new(handler, &host);
         let mut reactor = Reactor::with_network(watched, config, host.clone())
             .map_err(|error| format!("another reactor cannot be made: {error}"))?;
         reactor.with(|watched, cx| begin(&mut watched.inner, cx));

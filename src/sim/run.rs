@@ -52,9 +52,8 @@ impl<H: Handler + 'static> Run<H> {
         });
         let fail = |what: String| Failure::new(Duration::ZERO, what);
         let drain_timeout = config.drain_timeout;
-        let mut reactor =
-            Reactor::with_network(Watched::new(handler, Rc::clone(&world)), config, host.clone())
-                .map_err(|error| fail(format!("the reactor cannot be made: {error}")))?;
+        let mut reactor = Reactor::with_network(Watched::new(handler, &host), config, host.clone())
+            .map_err(|error| fail(format!("the reactor cannot be made: {error}")))?;
         let mut first = None;
         for listen in listens.unwrap_or_else(|| vec![SERVER.into_listen()]) {
             let listen = listen.map_err(|error| fail(format!("the server cannot listen: {error}")))?;

@@ -10,7 +10,7 @@ use std::panic::resume_unwind;
 use std::rc::Rc;
 
 use super::faults::Fault;
-use super::network::{MILLI, World};
+use super::network::{MILLI, SimNet, World};
 use crate::context::Context;
 use crate::error::{CloseReason, Result};
 use crate::handler::{Conn, Frame, Handler, Peer};
@@ -30,6 +30,8 @@ enum Told {
 pub(super) struct Watched<H> {
     pub(super) inner: H,
     world: Rc<RefCell<World>>,
+    /// The host it is on.
+    host: usize,
     conns: BTreeMap<ConnId, Told>,
 }
 
@@ -53,8 +55,8 @@ enum What {
 }
 
 impl<H: Handler> Watched<H> {
-    pub(super) fn new(inner: H, world: Rc<RefCell<World>>) -> Watched<H> {
-        Watched { inner, world, conns: BTreeMap::new() }
+    pub(super) fn new(inner: H, host: &SimNet) -> Watched<H> {
+        Watched { inner, world: Rc::clone(host.world()), host: host.number(), conns: BTreeMap::new() }
     }
 
     /// Connections that were told opened and not closed.
@@ -192,7 +194,7 @@ impl<H: Handler> Handler for Watched<H> {
         if self.conns.remove(&id).is_none() {
             self.world.borrow_mut().violated(|| format!("`closed` for {id}, which is not open"));
         }
-        let reset = self.world.borrow_mut().was_reset(id);
+        let reset = self.world.borrow_mut().was_reset(self.host, id);
         if reset && matches!(why, CloseReason::Ended) {
             self.world.borrow_mut().violated(|| format!("{id} was reset, and is told as an orderly end"));
         }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use switchboard::codec::Raw;
 use switchboard::sim::{Fault, Faults, SERVER, Script, Sim};
-use switchboard::{CloseKind, Config, Handler, each};
+use switchboard::{CloseKind, Config, Conn, Context, Handler, Peer, Result, each};
 
 fn echo() -> impl Handler {
     each(Raw::new, |cx, bytes| {
@@ -43,4 +43,43 @@ fn a_reactor_that_stands_still_is_called_once_when_it_goes_on() {
             .faults(Faults::none().with(Fault::Standstill, 100).with(Fault::Latency, 500))
             .run();
     }
+}
+
+/// Turns all but the first away, and never looks at what it has connected to.
+struct OnlyOne(u32);
+
+impl Handler for OnlyOne {
+    type Codec = Raw;
+    type Session = ();
+
+    fn opened(&mut self, cx: &mut Context, _: &Peer) -> Option<(Raw, ())> {
+        self.0 += 1;
+        if cx.config().idle_timeout.is_some() {
+            cx.pause(cx.id());
+        }
+        (self.0 == 1).then_some((Raw::new(), ()))
+    }
+
+    fn received(&mut self, _: &mut Context, _: Conn<'_, Self>, _: &[u8]) -> Result {
+        Ok(())
+    }
+
+    fn alarm(&mut self, cx: &mut Context, _: u64) {
+        cx.connect(SERVER, 0).expect("there is room for one");
+    }
+}
+
+#[test]
+fn a_reset_on_one_host_is_not_taken_for_one_on_another() {
+    // Both connections have the same name, each in its reactor.
+    let mut other = Config::default();
+    other.idle_timeout = Some(Duration::from_secs(1000));
+    let report = Sim::new(1)
+        .server(OnlyOne(0))
+        .client(Script::new().wait(Duration::from_millis(50)).shutdown().expect_end())
+        .reactor(OnlyOne(0), other, |_, cx| {
+            cx.set_alarm(Duration::from_millis(10), 0).expect("there is room for one");
+        })
+        .run();
+    assert_eq!(report.stats.closed(CloseKind::Ended), 1);
 }

@@ -340,8 +340,8 @@ impl World {
 
     fn fail(&mut self, sock: SockId, error: Errno) {
         let one = &mut self.socks[sock as usize];
-        if let (Owner::Poll(token), Errno::ECONNRESET) = (one.owner, error) {
-            self.note_reset(token);
+        if let (Owner::Poll(token), host, Errno::ECONNRESET) = (one.owner, one.host, error) {
+            self.note_reset(host, token);
         }
         let one = &mut self.socks[sock as usize];
         one.error = Some(error);

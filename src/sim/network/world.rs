@@ -119,8 +119,8 @@ pub(crate) struct World {
     acts: Vec<bool>,
     /// Actors whose turn came while they were acting.
     pub(super) missed: Vec<u32>,
-    /// Connections of a reactor that were reset before their end.
-    resets: BTreeSet<u64>,
+    /// Connections of the reactors that were reset before their end, by host.
+    resets: BTreeSet<(usize, u64)>,
     /// The first thing that happened and must not.
     violation: Option<String>,
 }
@@ -161,13 +161,13 @@ impl World {
     }
 
     /// Whether a reset came for a connection before its end did.
-    pub(crate) fn was_reset(&mut self, id: ConnId) -> bool {
-        self.resets.remove(&id.to_bits())
+    pub(crate) fn was_reset(&mut self, host: usize, id: ConnId) -> bool {
+        self.resets.remove(&(host, id.to_bits()))
     }
 
-    pub(super) fn note_reset(&mut self, token: Token) {
+    pub(super) fn note_reset(&mut self, host: usize, token: Token) {
         if let Some(id) = token.as_conn() {
-            self.resets.insert(id.to_bits());
+            self.resets.insert((host, id.to_bits()));
         }
     }
 
