@@ -167,7 +167,6 @@ impl<H: Handler> fmt::Debug for Scenario<H> {
 
 impl<H: Handler + 'static> Scenario<H> {
     /// Configures the reactor.
-    #[must_use]
     pub fn config(mut self, config: Config) -> Scenario<H> {
         self.config = config;
         self
@@ -175,7 +174,6 @@ impl<H: Handler + 'static> Scenario<H> {
 
     /// Listens here, and not on [`SERVER`](super::SERVER) unless that is said too. Any address of `127.0.0.0/8` and the
     /// unspecified one are the server's own. Clients connect to the first, unless they are added with another.
-    #[must_use]
     pub fn listen(mut self, addr: impl IntoListen) -> Scenario<H> {
         self.listens.get_or_insert_with(Vec::new).push(addr.into_listen());
         self
@@ -187,19 +185,16 @@ impl<H: Handler + 'static> Scenario<H> {
     }
 
     /// Adds a client that plays a script, from an address of its own, at the beginning.
-    #[must_use]
     pub fn client(self, script: Script) -> Scenario<H> {
         self.add(Duration::ZERO, None, Client::Script(script))
     }
 
     /// Adds a client that plays a script and connects at this time.
-    #[must_use]
     pub fn client_at(self, at: Duration, script: Script) -> Scenario<H> {
         self.add(at, None, Client::Script(script))
     }
 
     /// Adds a client that plays a script and connects to this address.
-    #[must_use]
     pub fn client_to(self, to: SocketAddr, script: Script) -> Scenario<H> {
         self.add(Duration::ZERO, Some(to), Client::Script(script))
     }
@@ -225,14 +220,12 @@ impl<H: Handler + 'static> Scenario<H> {
     ///     .run();
     /// assert_eq!(report.clients[0].received, b"hello");
     /// ```
-    #[must_use]
     pub fn client_fn(self, program: impl FnMut(&mut Peer<'_>) -> Next + 'static) -> Scenario<H> {
         self.add(Duration::ZERO, None, Client::Program(Box::new(program)))
     }
 
     /// Adds another reactor to the network. `begin` is what it does first, such as connecting or listening. Its
     /// address is the next one behind the server's: 10.0.0.2, 10.0.0.3, … in the order in which they are added.
-    #[must_use]
     pub fn reactor<P: Handler + 'static>(
         mut self,
         handler: P,
@@ -267,7 +260,6 @@ impl<H: Handler + 'static> Scenario<H> {
     ///     .run();
     /// assert_eq!(report.stats.connected, 1);
     /// ```
-    #[must_use]
     pub fn acceptor(mut self, port: u16, mut make: impl FnMut() -> Script + 'static) -> Scenario<H> {
         self.others.push(Box::new(move |host, reports| {
             make().check()?;
@@ -282,14 +274,12 @@ impl<H: Handler + 'static> Scenario<H> {
     }
 
     /// Calls `f` with the handler and its context at this time, as another thread does through a handle.
-    #[must_use]
     pub fn at(mut self, at: Duration, f: impl FnOnce(&mut H, &mut Context) + 'static) -> Scenario<H> {
         self.calls.push((at, Box::new(f)));
         self
     }
 
     /// What may go wrong. Without this nothing does.
-    #[must_use]
     pub fn faults(mut self, faults: Faults) -> Scenario<H> {
         self.faults = faults;
         self
@@ -297,35 +287,30 @@ impl<H: Handler + 'static> Scenario<H> {
 
     /// How many bytes the buffers of every connection hold: those of a sender, and those of a receiver. By
     /// default 256 KiB each.
-    #[must_use]
     pub fn buffers(self, send: usize, recv: usize) -> Scenario<H> {
         self.world.borrow_mut().buffers = (send.max(1), recv.max(1));
         self
     }
 
     /// How many descriptors the server may have open: 1,024 by default.
-    #[must_use]
     pub fn descriptors(self, max: usize) -> Scenario<H> {
         self.host.limit_descriptors(max);
         self
     }
 
     /// Which local ports the server's connects may take: 32768 to 60999 by default.
-    #[must_use]
     pub fn ports(self, min: u16, max: u16) -> Scenario<H> {
         self.host.limit_ports(min, max.max(min));
         self
     }
 
     /// Nothing that goes to this address is ever answered.
-    #[must_use]
     pub fn black_hole(self, addr: SocketAddr) -> Scenario<H> {
         self.world.borrow_mut().route(addr, Route::BlackHole);
         self
     }
 
     /// The network has no way to this address, and says so.
-    #[must_use]
     pub fn unreachable(self, addr: SocketAddr) -> Scenario<H> {
         self.world.borrow_mut().route(addr, Route::Unreachable);
         self
@@ -333,7 +318,6 @@ impl<H: Handler + 'static> Scenario<H> {
 
     /// How much simulated time the run may take. By default an hour more than what scripts wait for by themselves
     /// and than when the last client and the last call begin.
-    #[must_use]
     pub fn time_max(mut self, time: Duration) -> Scenario<H> {
         self.time_max = Some(time);
         self
