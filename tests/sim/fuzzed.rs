@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use switchboard::codec::Raw;
-use switchboard::sim::{Fault, Faults, SERVER, Script, Sim};
-use switchboard::{CloseKind, Config, Conn, Context, Handler, Peer, Result, each};
+use switchboard::sim::{End, Errno, Fault, Faults, Next, Received, SERVER, Script, Sim};
+use switchboard::{Close, CloseKind, Config, Conn, Context, Handler, Peer, Result, each};
 
 fn echo() -> impl Handler {
     each(Raw::new, |cx, bytes| {
@@ -82,4 +82,27 @@ fn a_reset_on_one_host_is_not_taken_for_one_on_another() {
         })
         .run();
     assert_eq!(report.stats.closed(CloseKind::Ended), 1);
+}
+
+#[test]
+fn a_client_that_sends_into_a_reset_still_receives_the_error() {
+    let abort = each(Raw::new, |_, _| Err(Close::Abort));
+    let mut deeds = 0;
+    let report = Sim::new(1)
+        .server(abort)
+        .client_fn(move |peer| {
+            deeds += 1;
+            match deeds {
+                1 => assert_eq!(peer.send(b"a"), 1),
+                2 => return Next::WaitFor(Duration::from_millis(10)),
+                3 => assert_eq!(peer.send(b"b"), 0),
+                _ => {
+                    assert_eq!(peer.recv(1), Received::Failed(Errno::ECONNRESET));
+                    return Next::Done;
+                }
+            }
+            Next::WaitFor(Duration::from_millis(1))
+        })
+        .run();
+    assert_eq!(report.clients[0].end, End::Reset);
 }

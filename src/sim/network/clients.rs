@@ -72,7 +72,9 @@ impl World {
     }
 
     pub(crate) fn client_send(&mut self, id: SockId, bytes: &[u8]) -> usize {
-        let n = self.taken(id, &[IoSlice::new(bytes)]).unwrap_or(0);
+        // An error stays where it is, for the next receive: this call has no way to tell it.
+        let failed = self.socks[id as usize].error.is_some();
+        let n = if failed { 0 } else { self.taken(id, &[IoSlice::new(bytes)]).unwrap_or(0) };
         self.note(What::Send, id, n as u64, |_| {
             format!("client: send #{id}: {n} of {} bytes {}", bytes.len(), Shown(&bytes[..n]))
         });
@@ -81,7 +83,7 @@ impl World {
     }
 
     pub(crate) fn client_send_urgent(&mut self, id: SockId, byte: u8) -> bool {
-        self.send_urgent(id, byte).is_ok()
+        self.socks[id as usize].error.is_none() && self.send_urgent(id, byte).is_ok()
     }
 
     pub(crate) fn client_recv(&mut self, id: SockId, max: usize, into: &mut Vec<u8>) -> Received {
