@@ -68,6 +68,7 @@
 //!    other threads.
 //! 5. [`Config`] and [`Listen`]: every limit, budget and wait, with its default.
 //! 6. [`CloseReason`], [`Stats`], [`ConnInfo`], [`State`]: how it went and how it goes.
+//! 7. [`sim`]: the same program on a network in memory, under every split and every fault, from an ordinary test.
 //!
 //! What it is made of, from the bottom up (each file says in its first lines what it knows and refuses to know):
 //!
@@ -116,8 +117,8 @@
 //! # More
 //!
 //! In the repository and in the package: `docs/guide.md` comes from the Python Socket Programming HOWTO and leads
-//! here, `docs/design.md` is how it works and why, `docs/failure-modes.md` what can go wrong and the test that holds
-//! it, `docs/testing.md` how to run those.
+//! here, `docs/simulation.md` tests a protocol on the simulated network, `docs/design.md` is how it works and why,
+//! `docs/failure-modes.md` what can go wrong and the test that holds it, `docs/testing.md` how to run those.
 // A snippet may define what it only shows.
 #![doc(test(attr(deny(warnings), allow(dead_code))))]
 
@@ -165,4 +166,7 @@ mod pages {
 
     #[doc = include_str!("../docs/guide.md")]
     struct Guide;
+
+    #[doc = include_str!("../docs/simulation.md")]
+    struct Simulation;
 }
