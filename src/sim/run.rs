@@ -35,14 +35,26 @@ pub(super) struct Run<H: Handler> {
     calls: Vec<(u64, Call<H>)>,
     checks: Checks,
     may_harm: bool,
+    may_wait: bool,
     time_max: u64,
     drain_timeout: Duration,
 }
 
 impl<H: Handler + 'static> Run<H> {
     pub(super) fn begin(scenario: Scenario<H>) -> Result<Run<H>, Failure> {
-        let Scenario { world, host, handler, config, listens, clients, mut calls, others, faults, time_max } =
-            scenario;
+        let Scenario {
+            world,
+            host,
+            handler,
+            config,
+            listens,
+            clients,
+            mut calls,
+            others,
+            faults,
+            time_max,
+            may_wait,
+        } = scenario;
         let may_harm = faults.may_harm();
         let faults = faults.draw(&mut world.borrow_mut().tape);
         let time_max = time_max.unwrap_or_else(|| {
@@ -99,6 +111,7 @@ impl<H: Handler + 'static> Run<H> {
             calls,
             checks: Checks::default(),
             may_harm,
+            may_wait,
             time_max: nanos(time_max),
             drain_timeout,
         })
@@ -187,7 +200,7 @@ impl<H: Handler + 'static> Run<H> {
         let clients = self.clients.borrow();
         let troubled = clients.iter().enumerate().find_map(|(number, client)| {
             let client = client.borrow();
-            let excused = self.may_harm && client.cut;
+            let excused = (self.may_harm && client.cut) || (self.may_wait && !client.done);
             let wrong = !client.done || client.trouble.is_some();
             (wrong && !excused).then(|| {
                 let trouble = client.trouble.as_deref().unwrap_or(NOT_DONE);

@@ -84,6 +84,7 @@ impl Sim {
             others: Vec::new(),
             faults: Faults::none(),
             time_max: None,
+            may_wait: false,
         }
     }
 }
@@ -128,6 +129,8 @@ pub struct Scenario<H: Handler> {
     pub(super) others: Vec<Other>,
     pub(super) faults: Faults,
     pub(super) time_max: Option<Duration>,
+    /// Whether clients may still wait at the end.
+    pub(super) may_wait: bool,
 }
 
 /// A client to be added: when it connects, where, and what it does.
@@ -338,8 +341,9 @@ impl<H: Handler + 'static> Scenario<H> {
         }
     }
 
-    /// Runs with one client, for what it saw.
-    pub(super) fn try_run_until_cut(self) -> Result<ClientReport, Failure> {
+    /// Runs with one client, for what it saw, which may be that the connection stays open.
+    pub(super) fn try_run_until_quiet(mut self) -> Result<ClientReport, Failure> {
+        self.may_wait = true;
         let mut report = self.try_run()?;
         Ok(report.clients.remove(0))
     }

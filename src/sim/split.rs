@@ -50,6 +50,8 @@ impl fmt::Display for Splits {
 /// Sends `input` to a server in every way in which it can be split, then ends the client's side, and panics unless
 /// the client sees the same each time: the same bytes, and the same end.
 ///
+/// A server that keeps the connection open is drained when nothing happens any more.
+///
 /// Up to 20 bytes every split is tried, 2^(n-1) of them. Beyond that every single cut, every pair of cuts up to 200
 /// bytes, and 10,000 random splits. The answer says which it did. `make` makes a new handler for each run.
 ///
@@ -150,7 +152,7 @@ impl<H: Handler + 'static, F: Fn() -> H> Trier<'_, F> {
         let config = Config { recv_buffer_bytes: 16 << 10, ..Config::default() };
         let scenario = Sim::unrecorded(Tape::quiet()).server((self.make)()).config(config);
         let scenario = scenario.client(script.shutdown().recv_to_end());
-        match catch(|| scenario.try_run_until_cut()) {
+        match catch(|| scenario.try_run_until_quiet()) {
             Ok(Ok(client)) => Ok(client),
             Ok(Err(failure)) => Err(self.failed(cuts, failure.to_string())),
             Err(caught) => Err(self.failed(cuts, caught.to_string())),

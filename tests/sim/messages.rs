@@ -140,6 +140,36 @@ fn an_input_that_fails_in_one_piece_is_said_to() {
     assert!(text.contains("at tests/sim/messages.rs:"), "{text}");
 }
 
+/// Answers each byte and leaves it to its peer to close, which waits for the same.
+struct Patient;
+
+impl Handler for Patient {
+    type Codec = Raw;
+    type Session = ();
+
+    fn opened(&mut self, _: &mut Context, _: &Peer) -> Option<(Raw, ())> {
+        Some((Raw::new(), ()))
+    }
+
+    fn received(&mut self, cx: &mut Context, _: Conn<'_, Self>, bytes: Frame<'_, Self>) -> Result {
+        cx.send(bytes);
+        Ok(())
+    }
+
+    fn half_closed(&mut self, _: &mut Context, _: Conn<'_, Self>) -> Result {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_server_that_never_closes_is_compared_all_the_same() {
+    let splits = sim::every_split(|| Patient, b"abcdef");
+    assert_eq!(splits.count, 32);
+    let scenario = Sim::new(1).server(Patient).client(Script::new().shutdown().expect_end());
+    let failure = scenario.try_run().expect_err("both wait");
+    assert!(failure.what.starts_with("client 0 waits in step 2: expect the end"), "{failure}");
+}
+
 /// Sets a timer of zero for ever.
 struct Restless;
 
