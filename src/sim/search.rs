@@ -122,7 +122,7 @@ pub fn seeds(count: u64, scenario: impl Fn(Sim)) -> Explored {
         let Ok(seed) = text.trim().parse() else {
             panic!("SWITCHBOARD_SEED is `{text}`, not a number from 0 to {}", u64::MAX)
         };
-        return or_panic(try_seeds(seed..seed + 1, scenario));
+        return or_panic(try_each(std::iter::once(seed), scenario));
     }
     or_panic(try_seeds(0..count, scenario))
 }
@@ -137,6 +137,10 @@ fn or_panic(result: Result<Explored, Found>) -> Explored {
 
 /// As [`seeds`], with these seeds, whatever the environment says, and the failure as a value.
 pub fn try_seeds(seeds: Range<u64>, scenario: impl Fn(Sim)) -> Result<Explored, Found> {
+    try_each(seeds, scenario)
+}
+
+fn try_each(seeds: impl Iterator<Item = u64>, scenario: impl Fn(Sim)) -> Result<Explored, Found> {
     let mut explored = Explored { complete: true, ..Explored::default() };
     for seed in seeds {
         let first = attempt(Tape::seeded(seed), false, &scenario);
