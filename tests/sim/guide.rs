@@ -3,6 +3,7 @@
 //! Beside each test that passes stands one that shows the same test fail on a decoder with a bug.
 
 use std::convert::Infallible;
+use std::process::Command;
 
 use switchboard::codec::{Decoder, Step};
 use switchboard::sim::{self, Fault, Faults, Script, Sim};
@@ -105,9 +106,10 @@ fn a_prefix_in_two_pieces_is_what_every_split_finds_first() {
 
 #[test]
 fn clients_are_answered_under_faults_of_every_kind() {
-    sim::seeds(100, |sim| {
+    let explored = sim::seeds(100, |sim| {
         sim.server(careful()).client(client()).client(client()).faults(Faults::swarm()).run();
     });
+    println!("{} runs", explored.runs);
 }
 
 #[test]
@@ -170,4 +172,34 @@ fn a_fuzzers_bytes_find_the_bug_and_end_in_a_tape() {
     sim::bytes(&[], |sim| {
         sim.server(careful()).client(client()).faults(Faults::swarm()).run();
     });
+}
+
+/// What this test prints with a variable set in its environment.
+fn run_again(test: &str, variable: &str, value: &str) -> (bool, String) {
+    let exe = std::env::current_exe().expect("the path of this program");
+    let again = Command::new(exe).args([test, "--exact", "--nocapture"]).env(variable, value).output();
+    let output = again.expect("it starts");
+    let said = [output.stdout, output.stderr].concat();
+    (output.status.success(), String::from_utf8_lossy(&said).into_owned())
+}
+
+#[test]
+fn every_engine_heeds_the_tape_that_it_prints() {
+    for test in [
+        "guide::clients_are_answered_under_faults_of_every_kind",
+        "guide::clients_are_answered_under_any_two_faults",
+        "guide::every_way_to_cut_one_message_is_explored",
+    ] {
+        let (passed, said) = run_again(test, "SWITCHBOARD_TAPE", "9999");
+        assert!(!passed && said.contains("choice 0 of the tape is 9999"), "{test}: {said}");
+    }
+}
+
+#[test]
+fn a_seed_from_the_environment_is_the_only_one_that_runs() {
+    let test = "guide::clients_are_answered_under_faults_of_every_kind";
+    let (passed, said) = run_again(test, "SWITCHBOARD_SEED", &u64::MAX.to_string());
+    assert!(passed && said.contains("1 runs"), "{said}");
+    let (passed, said) = run_again(test, "SWITCHBOARD_SEED", "seven");
+    assert!(!passed && said.contains("SWITCHBOARD_SEED is `seven`, not a number"), "{said}");
 }
