@@ -53,7 +53,8 @@ impl fmt::Display for Splits {
 /// A server that keeps the connection open is drained when nothing happens any more.
 ///
 /// Up to 20 bytes every split is tried, 2^(n-1) of them. Beyond that every single cut, every pair of cuts up to 200
-/// bytes, and 10,000 random splits. The answer says which it did. `make` makes a new handler for each run.
+/// bytes, and 10,000 random splits. The answer says which it did. `make` makes a new handler for each run. A run takes
+/// some 15 microseconds with optimizations and ten times as long without, which is a minute and more at 20 bytes.
 ///
 /// ```
 /// use switchboard::codec::Lines;
