@@ -334,8 +334,9 @@ impl<H: Handler, N: Network> Reactor<H, N> {
         let notable = limit.min(self.cx.stats.slowest_callback).as_nanos();
         self.watch_from = u64::try_from(notable).unwrap_or(u64::MAX).max(1);
         if took >= limit {
-            // What it took is not held against those served after it in this turn.
-            self.cx.now = self.net.now();
+            // What it took is not held against those served after it in this turn, nor against itself.
+            let began = mem::replace(&mut self.cx.now, self.net.now());
+            self.cx.table.catch_up(id, began, self.cx.now);
             self.cx.stats.slow_callbacks += 1;
             if let Some(more) = self.slow_log.admit(self.cx.now) {
                 log::warn!(

@@ -38,6 +38,8 @@ pub(super) struct Run<H: Handler> {
     may_wait: bool,
     time_max: u64,
     drain_timeout: Duration,
+    /// When the reactor was done, while the network was not yet.
+    over_at: Option<u64>,
 }
 
 impl<H: Handler + 'static> Run<H> {
@@ -114,6 +116,7 @@ impl<H: Handler + 'static> Run<H> {
             may_wait,
             time_max: nanos(time_max),
             drain_timeout,
+            over_at: None,
         })
     }
 
@@ -140,7 +143,14 @@ impl<H: Handler + 'static> Run<H> {
         let clients = self.clients.borrow().iter().map(|report| report.borrow().clone()).collect();
         let world = self.world.borrow();
         let (steps, hash) = (world.trace.steps(), world.trace.hash());
-        Ok(Report { handler, clients, stats, time: Duration::from_nanos(world.now), steps, hash })
+        Ok(Report {
+            handler,
+            clients,
+            stats,
+            time: Duration::from_nanos(self.over_at.unwrap_or(world.now)),
+            steps,
+            hash,
+        })
     }
 
     fn failure(&self, what: String) -> Failure {
@@ -217,7 +227,8 @@ impl<H: Handler + 'static> Run<H> {
     }
 
     /// Has what is still under way on the network come to its end.
-    fn run_out(&self) {
+    fn run_out(&mut self) {
+        self.over_at.get_or_insert(self.world.borrow().now);
         let until = self.world.borrow().now.saturating_add(self.time_max);
         while self.host.step(until) {
             if self.world.borrow().trace.steps() > STEPS_MAX {

@@ -31,7 +31,7 @@ pub(super) struct Watched<H> {
     pub(super) inner: H,
     world: Rc<RefCell<World>>,
     /// The host it is on.
-    host: usize,
+    host: SimNet,
     conns: BTreeMap<ConnId, Told>,
 }
 
@@ -56,7 +56,7 @@ enum What {
 
 impl<H: Handler> Watched<H> {
     pub(super) fn new(inner: H, host: &SimNet) -> Watched<H> {
-        Watched { inner, world: Rc::clone(host.world()), host: host.number(), conns: BTreeMap::new() }
+        Watched { inner, world: Rc::clone(host.world()), host: host.clone(), conns: BTreeMap::new() }
     }
 
     /// Connections that were told opened and not closed.
@@ -92,7 +92,13 @@ impl<H: Handler> Watched<H> {
         let mut world = self.world.borrow_mut();
         let one = &mut *world;
         let way = one.faults.take(&mut one.tape, Fault::Slow, SLOW.len());
-        one.now += SLOW[way];
+        if way > 0 {
+            drop(world);
+            // Everybody else goes on meanwhile.
+            self.host.elapse(SLOW[way]);
+            world = self.world.borrow_mut();
+        }
+        let one = &mut *world;
         if cx.config().isolate_panics && one.faults.take(&mut one.tape, Fault::Panics, 2) == 1 {
             cut(one);
             one.trace.say(one.now, || "the callback panics".into());
@@ -194,7 +200,7 @@ impl<H: Handler> Handler for Watched<H> {
         if self.conns.remove(&id).is_none() {
             self.world.borrow_mut().violated(|| format!("`closed` for {id}, which is not open"));
         }
-        let reset = self.world.borrow_mut().was_reset(self.host, id);
+        let reset = self.world.borrow_mut().was_reset(self.host.number(), id);
         if reset && matches!(why, CloseReason::Ended) {
             self.world.borrow_mut().violated(|| format!("{id} was reset, and is told as an orderly end"));
         }

@@ -293,6 +293,16 @@ impl Table {
 
     // ---- Waits ----
 
+    /// Time has passed from `began` to `now` while connection `id` was served: what happened to it then, happened now.
+    pub(crate) fn catch_up(&mut self, id: ConnId, began: Instant, now: Instant) {
+        let Some(slot) = self.get_mut(id) else { return };
+        for at in [&mut slot.last_activity, &mut slot.since] {
+            if *at >= began {
+                *at = now;
+            }
+        }
+    }
+
     /// The earliest of the waits that connection `index` is in, and what for.
     pub(crate) fn next_wait(&self, index: usize, config: &Config) -> Option<(Instant, Wait)> {
         let slot = &self.slots[index];

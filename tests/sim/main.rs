@@ -4,4 +4,5 @@ mod first;
 mod fuzzed;
 mod guide;
 mod messages;
+mod modes;
 mod regressions;

@@ -229,6 +229,19 @@ fn d2_a_connect_that_is_still_pending_after_an_event_waits_on() {
     assert_eq!(bench.reactor.stats().connected, 1);
 }
 
+// D13: what Linux says of a socket that was never connected: hung up, and no error. It decides nothing.
+#[test]
+fn d13_a_hang_up_without_an_error_does_not_end_a_connect() {
+    let mut bench = echo();
+    let (id, sock) = bench.connect();
+    bench.settle();
+    sock.0.borrow_mut().peer.extend([ErrorKind::NotConnected; 2]);
+    bench.event(id, WRITABLE.or(Readiness::READ_CLOSED).or(Readiness::WRITE_CLOSED));
+    assert_eq!((bench.told(), bench.reactor.stats().connected), (vec![], 0));
+    bench.pass(Config::default().connect_timeout);
+    assert_eq!(bench.told(), [Told::ConnectFailed("timed out waiting for the connect".into())]);
+}
+
 // D8: a port of the ephemeral range that nobody listens on, and the system gave the socket the same.
 #[test]
 fn d8_a_connect_that_met_itself_is_refused() {

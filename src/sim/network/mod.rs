@@ -218,22 +218,28 @@ impl SimNet {
         }
     }
 
+    /// Lets time pass in which this host's program does something else.
+    pub(crate) fn elapse(&self, time: u64) {
+        let until = self.clock().saturating_add(time);
+        while self.drives && self.step(until) {}
+        self.world.borrow_mut().now = until;
+    }
+
     /// Whether a signal or a standstill comes with this poll.
     fn disturb(&self) -> bool {
-        let (interrupted, until) = {
+        let (interrupted, still) = {
             let mut world = self.world.borrow_mut();
             let world = &mut *world;
             world.trace.note(world.now, What::Poll as u8, 0, self.host as u64);
             let still = STANDSTILLS[world.faults.take(&mut world.tape, Fault::Standstill, STANDSTILLS.len())];
             let interrupted = world.faults.take(&mut world.tape, Fault::Interrupt, 2) == 1;
-            (interrupted, world.now + still)
+            (interrupted, still)
         };
-        let now = self.clock();
-        if until > now {
-            while self.step(until) {}
+        if still > 0 {
+            self.elapse(still);
             let mut world = self.world.borrow_mut();
-            world.now = until;
-            world.trace.say(until, || "the process stood still until now".into());
+            let now = world.now;
+            world.trace.say(now, || "the process stood still until now".into());
             // Whatever waits for it may be over: nobody's connection need go on.
             world.cut_all();
         }

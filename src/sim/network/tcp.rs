@@ -42,20 +42,20 @@ impl World {
         if from.flying || from.phase != Phase::Connected {
             return;
         }
-        if from.vanished {
-            if !from.tx.is_empty() || from.shut_send {
-                self.socks[sock as usize].flying = true;
-                self.later(GIVES_UP, Event::Dies(sock, 0));
-            }
-            return;
-        }
         if from.tx.is_empty() && (!from.shut_send || from.fin_sent) {
             return;
         }
-        self.harm(sock);
+        if !from.vanished {
+            self.harm(sock);
+        }
         let from = &self.socks[sock as usize];
-        if from.flying || from.phase != Phase::Connected || from.vanished {
+        if from.flying || from.phase != Phase::Connected {
             return;
+        }
+        if from.vanished {
+            // Sent again and again, and never acknowledged.
+            self.socks[sock as usize].flying = true;
+            return self.later(GIVES_UP, Event::Dies(sock, 0));
         }
         let stall = STALLS[self.faults.take(&mut self.tape, Fault::Stall, STALLS.len())];
         if stall > 0 {
