@@ -4,7 +4,7 @@
 //!
 //! ```text
 //!  poll ▶ events: plain visits, odd visits, listeners noted ▶ accept ▶ ready queue of earlier turns
-//!       ▶ posted closures ▶ user timers ▶ waits that ran out ▶ flush ▶ listeners, connects, stop ▶ closes ▶ flush
+//!       ▶ posted closures ▶ user timers ▶ waits that ran out ▶ flush ▶ listeners, stop, connects ▶ closes ▶ flush
 //! ```
 //!
 //! Input comes before time, so that data and a time-out in one turn are data. Each part has a budget or works
@@ -58,8 +58,9 @@ impl<H: Handler, N: Network> Reactor<H, N> {
         }
         if self.cx.wishes.any() || self.run != Run::Running {
             self.grant_listeners();
-            self.grant_connects();
             self.stop_if_asked();
+            // Last: a connect must have begun, or failed to, before it can be closed.
+            self.grant_connects();
         }
         if !self.cx.table.closing.is_empty() {
             self.close_due();

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use switchboard::codec::Raw;
-use switchboard::sim::{CERTAIN, End, Fault, Faults, Script, Sim};
-use switchboard::{CloseKind, Conn, Context, Handler, Peer, Result};
+use switchboard::sim::{CERTAIN, End, Fault, Faults, SERVER, Script, Sim};
+use switchboard::{Close, CloseKind, CloseReason, Conn, Context, Handler, Peer, Result, Stop};
 
 /// Waits with its half of a connection for as long as it takes.
 struct Patient;
@@ -41,4 +41,40 @@ fn f6_a_reset_right_behind_the_end_is_told() {
     let report = Sim::new(1).server(Patient).client(client).run();
     assert_eq!((report.stats.frames, report.stats.closed(CloseKind::Reset)), (1, 1));
     assert!(report.time < Duration::from_secs(1), "it was noticed after {:?}", report.time);
+}
+
+/// Connects when the drain begins, and changes its mind.
+#[derive(Default)]
+struct Undecided {
+    failed: Vec<CloseKind>,
+}
+
+impl Handler for Undecided {
+    type Codec = Raw;
+    type Session = ();
+
+    fn opened(&mut self, _: &mut Context, _: &Peer) -> Option<(Raw, ())> {
+        None
+    }
+
+    fn received(&mut self, _: &mut Context, _: Conn<'_, Self>, _: &[u8]) -> Result {
+        Ok(())
+    }
+
+    fn draining(&mut self, cx: &mut Context) {
+        let id = cx.connect(SERVER, 0).expect("there is room");
+        cx.close(id, Close::Abort);
+    }
+
+    fn connect_failed(&mut self, _: &mut Context, _: u64, why: &CloseReason) {
+        self.failed.push(why.kind());
+    }
+}
+
+// D11: the last callback before the closes of a turn asks for a connect and closes it. The reactor panicked.
+#[test]
+fn d11_a_connect_that_draining_asks_for_and_closes_fails_once() {
+    let report =
+        Sim::new(1).server(Undecided::default()).at(Duration::ZERO, |_, cx| cx.stop(Stop::Drain)).run();
+    assert_eq!(report.handler.failed, [CloseKind::Aborted]);
 }
