@@ -231,8 +231,12 @@ impl<H: Handler, N: Network> Reactor<H, N> {
         if wait.is_some_and(|wait| wait != Wait::Linger) && !wrong!(WaitEndsUnasked) {
             // The loop may have stood still, and a poll takes only so many events: before a peer is held to
             // have been silent, the kernel is asked, also if the ready queue would do so in the next turn.
-            self.cx.table.slots[index].odd.clear(Odd::ON_READY);
+            let is_queued = self.cx.table.slots[index].odd.any(Odd::ON_READY);
             self.visit(id, Readiness::READABLE.or(Readiness::WRITABLE));
+            if is_queued && !self.cx.table.slots[index].odd.any(Odd::CLOSING) {
+                // It keeps its place there.
+                self.visit_ready(id);
+            }
             self.watch(id);
         } else if retry {
             self.cx.begin(id);

@@ -1,10 +1,10 @@
-//! What the fuzzer has found in the simulation itself: runs that failed or did not end, and nothing was wrong.
+//! What the fuzzer has found: in the reactor, and in the simulation, where nothing was wrong and a run failed.
 
 use std::time::Duration;
 
-use switchboard::codec::Raw;
-use switchboard::sim::{End, Errno, Fault, Faults, Next, Received, SERVER, Script, Sim};
-use switchboard::{Close, CloseKind, Config, Conn, Context, Handler, Peer, Result, each};
+use switchboard::codec::{FixedLength, Raw};
+use switchboard::sim::{self, CERTAIN, End, Errno, Fault, Faults, Next, Received, SERVER, Script, Sim};
+use switchboard::{Close, CloseKind, CloseReason, Config, Conn, Context, Handler, Peer, Result, each};
 
 fn echo() -> impl Handler {
     each(Raw::new, |cx, bytes| {
@@ -105,4 +105,42 @@ fn a_client_that_sends_into_a_reset_still_receives_the_error() {
         })
         .run();
     assert_eq!(report.clients[0].end, End::Reset);
+}
+
+/// Waits for a frame that does not come, and says so.
+struct Late;
+
+impl Handler for Late {
+    type Codec = FixedLength;
+    type Session = ();
+
+    fn opened(&mut self, _: &mut Context, _: &Peer) -> Option<(FixedLength, ())> {
+        Some((FixedLength::new(5000).expect("not zero"), ()))
+    }
+
+    fn received(&mut self, _: &mut Context, _: Conn<'_, Self>, _: &[u8]) -> Result {
+        Ok(())
+    }
+
+    fn refused(&mut self, cx: &mut Context, _: Conn<'_, Self>, _: &CloseReason) {
+        cx.send(b"too late");
+    }
+}
+
+#[test]
+fn a_wait_that_is_over_in_the_ready_queue_leaves_one_entry_there() {
+    let mut config = Config::default();
+    config.accepts_per_turn = 1;
+    config.recv_buffer_bytes = 512;
+    config.bytes_per_turn = 100;
+    config.first_frame_timeout = Some(Duration::from_millis(500));
+    // The first is in the ready queue by its budget when `opened` of the second takes a second.
+    sim::seeds(20, |sim| {
+        sim.server(Late)
+            .config(config.clone())
+            .client(Script::new().send([0; 4500]).recv_to_end())
+            .client(Script::new().recv_to_end())
+            .faults(Faults::none().with(Fault::Slow, CERTAIN))
+            .run();
+    });
 }
