@@ -62,14 +62,18 @@ impl Checks {
             let world = host.world().borrow();
             (world.trace.steps(), world.now)
         };
+        let timers = reactor.stats().timers_fired;
         let before = (now, Checks::calls(reactor));
         let goes_on = reactor.turn(None).map_err(|error| format!("the reactor fails: {error}"))?;
         let world = host.world().borrow();
         if let Some(what) = world.violation() {
             return Err(what.into());
         }
-        // The poll itself is one step.
-        let idle = world.trace.steps() - steps <= 1 && world.now == now && host.asleep_until().is_none();
+        // The poll itself is one step. A timer that came due for a connection that closes is none.
+        let idle = reactor.stats().timers_fired == timers
+            && world.trace.steps() - steps <= 1
+            && world.now == now
+            && host.asleep_until().is_none();
         self.idle_turns = if idle && !waits { self.idle_turns + 1 } else { 0 };
         let stands = before == (world.now, Checks::calls(reactor)) && !idle;
         self.timer_turns = if stands { self.timer_turns + 1 } else { 0 };

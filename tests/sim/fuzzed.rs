@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use switchboard::codec::{FixedLength, Raw};
 use switchboard::sim::{self, CERTAIN, End, Errno, Fault, Faults, Next, Received, SERVER, Script, Sim};
-use switchboard::{Close, CloseKind, CloseReason, Config, Conn, Context, Handler, Peer, Result, each};
+use switchboard::{
+    Close, CloseKind, CloseReason, Config, Conn, ConnId, Context, Handler, Peer, Result, each,
+};
 
 fn echo() -> impl Handler {
     each(Raw::new, |cx, bytes| {
@@ -143,4 +145,73 @@ fn a_wait_that_is_over_in_the_ready_queue_leaves_one_entry_there() {
             .faults(Faults::none().with(Fault::Slow, CERTAIN))
             .run();
     });
+}
+
+/// Connects when the reactor begins to drain, and thinks better of it.
+#[derive(Default)]
+struct Fickle {
+    failed: u32,
+}
+
+impl Handler for Fickle {
+    type Codec = Raw;
+    type Session = ();
+
+    fn opened(&mut self, _: &mut Context, _: &Peer) -> Option<(Raw, ())> {
+        Some((Raw::new(), ()))
+    }
+
+    fn received(&mut self, _: &mut Context, _: Conn<'_, Self>, _: &[u8]) -> Result {
+        Ok(())
+    }
+
+    fn draining(&mut self, cx: &mut Context) {
+        let id = cx.connect(SERVER, 0).expect("there is room for one");
+        cx.close(id, Close::Abort);
+    }
+
+    fn connect_failed(&mut self, _: &mut Context, _: u64, why: &CloseReason) {
+        assert!(matches!(why, CloseReason::Aborted), "{why}");
+        self.failed += 1;
+    }
+}
+
+#[test]
+fn a_connect_closed_again_in_draining_is_reported_once() {
+    let report = Sim::new(1).server(Fickle::default()).run();
+    assert_eq!(report.handler.failed, 1);
+}
+
+/// Has timers that come due one by one while their connection lingers.
+struct Outlived(ConnId);
+
+impl Handler for Outlived {
+    type Codec = Raw;
+    type Session = ();
+
+    fn opened(&mut self, cx: &mut Context, _: &Peer) -> Option<(Raw, ())> {
+        self.0 = cx.id();
+        for key in 0..10 {
+            cx.set_timer(self.0, Duration::from_millis(10), key).ok()?;
+        }
+        cx.set_alarm(Duration::from_millis(5), 0).ok()?;
+        Some((Raw::new(), ()))
+    }
+
+    fn received(&mut self, _: &mut Context, _: Conn<'_, Self>, _: &[u8]) -> Result {
+        Ok(())
+    }
+
+    fn alarm(&mut self, cx: &mut Context, _: u64) {
+        cx.close(self.0, Close::Linger);
+    }
+}
+
+#[test]
+fn timers_of_a_connection_that_lingers_are_no_turns_that_do_nothing() {
+    let mut config = Config::default();
+    config.timers_per_turn = 1;
+    let client = Script::new().wait(Duration::from_millis(50)).shutdown().expect_end();
+    let report = Sim::new(1).server(Outlived(ConnId::NONE)).config(config).client(client).run();
+    assert_eq!(report.stats.closed(CloseKind::Closed), 1);
 }
