@@ -6,3 +6,5 @@ mod guide;
 mod messages;
 mod modes;
 mod regressions;
+mod sets;
+mod splits;
