@@ -1,5 +1,7 @@
 //! The simulated network, as its users use it: scenarios, searches, failures that are found and replayed.
 
+mod callbacks;
+mod cuts;
 mod first;
 mod fuzzed;
 mod guide;
