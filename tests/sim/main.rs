@@ -2,6 +2,7 @@
 
 mod callbacks;
 mod cuts;
+mod faults;
 mod first;
 mod fuzzed;
 mod guide;
@@ -10,3 +11,4 @@ mod modes;
 mod regressions;
 mod sets;
 mod splits;
+mod writes;

@@ -1,5 +1,6 @@
 //! Every split of inputs for every codec: what comes of them is the same however they are cut.
 
+use crate::sets::LONG;
 use crate::sets::splits::{self, Case};
 
 /// How many bytes are split in every way in a reactor. The long search does all twenty.
@@ -48,4 +49,11 @@ fn j8_every_codec_alone_is_the_same_at_every_split_of_twenty_bytes_and_more() {
     for case in splits::cases() {
         assert_eq!(case.alone(), 1 << (case.input.len() - 1), "{}", case.name);
     }
+}
+
+// What the long search runs has names to tell apart, and is there: each is the set of a test here, only larger.
+#[test]
+fn the_sets_of_the_long_search_have_names_of_their_own() {
+    let names: std::collections::BTreeSet<&str> = LONG.iter().map(|&(name, _)| name).collect();
+    assert_eq!(names.len(), LONG.len());
 }
