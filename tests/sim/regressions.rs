@@ -43,6 +43,15 @@ fn f6_a_reset_right_behind_the_end_is_told() {
     assert!(report.time < Duration::from_secs(1), "it was noticed after {:?}", report.time);
 }
 
+// F6: the same some time later, while nobody reads or writes any more.
+#[test]
+fn f6_a_reset_some_time_behind_the_end_is_told() {
+    let client = Script::new().send(b"request").shutdown().wait(Duration::from_millis(10)).reset();
+    let report = Sim::new(1).server(Patient).client(client).run();
+    assert_eq!((report.stats.frames, report.stats.closed(CloseKind::Reset)), (1, 1));
+    assert!(report.time < Duration::from_secs(1), "it was noticed after {:?}", report.time);
+}
+
 /// Connects when the drain begins, and changes its mind.
 #[derive(Default)]
 struct Undecided {
