@@ -231,7 +231,9 @@ impl SimNet {
             let mut world = self.world.borrow_mut();
             let world = &mut *world;
             world.trace.note(world.now, What::Poll as u8, 0, self.host as u64);
-            let still = STANDSTILLS[world.faults.take(&mut world.tape, Fault::Standstill, STANDSTILLS.len())];
+            // While a host that does not drive stands still, nobody would move the world on.
+            let ways = if self.drives { STANDSTILLS.len() } else { 0 };
+            let still = STANDSTILLS[world.faults.take(&mut world.tape, Fault::Standstill, ways)];
             let interrupted = world.faults.take(&mut world.tape, Fault::Interrupt, 2) == 1;
             (interrupted, still)
         };
