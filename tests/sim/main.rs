@@ -9,6 +9,8 @@ mod guide;
 mod messages;
 mod modes;
 mod regressions;
+mod scenarios;
 mod sets;
 mod splits;
+mod swarm;
 mod writes;
