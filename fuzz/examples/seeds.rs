@@ -1,7 +1,8 @@
-//! Writes the seeds of the codecs: `cargo run --example seeds` in `fuzz/`.
+//! Writes the seeds: `cargo run --example seeds` in `fuzz/`.
 //!
-//! Each is a case that a person would think of, and a place for the engine to start from. The bytes are the options
-//! as the target draws them, then the cuts (how many, and each a length), then the stream.
+//! Those of the codecs are in the table. Each is a case that a person would think of, and a place for the engine to start from. The bytes are the options
+//! as the target draws them, then the cuts (how many, and each a length), then the stream. Those of the reactor are
+//! tapes of random bytes, and one without any.
 
 use std::fs;
 use std::io;
@@ -73,6 +74,20 @@ const SEEDS: &[Seed] = &[
     ("switching", "an_error_in_the_box", &[1, 0, 3, 3, 0, 1, 0, 80, 2, 80, 1, 0, 0, 3, 80, 0, 0], &[1, 2], b"a\nbcd\n"),
 ];
 
+/// How many tapes, and how long they are.
+const TAPES: u8 = 24;
+const TAPE_BYTES: u32 = 300;
+
+/// A tape of random bytes. The first one chooses which faults there are.
+fn tape(number: u8) -> Vec<u8> {
+    let mut state = u32::from(number) + 1;
+    let mut byte = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        state.to_be_bytes()[0]
+    };
+    (0..TAPE_BYTES).map(|at| if at == 0 { number % 3 } else { byte() }).collect()
+}
+
 fn main() -> io::Result<()> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("seeds");
     for (target, name, options, cuts, stream) in SEEDS {
@@ -80,6 +95,11 @@ fn main() -> io::Result<()> {
         fs::create_dir_all(&folder)?;
         fs::write(folder.join(name), [*options, *cuts, *stream].concat())?;
     }
-    println!("{} seeds written", SEEDS.len());
+    let folder = root.join("reactor");
+    fs::create_dir_all(&folder)?;
+    fs::write(folder.join("quiet"), [])?;
+    for number in 0..TAPES {
+        fs::write(folder.join(format!("random_{number:02}")), tape(number))?;
+    }
     Ok(())
 }

@@ -8,6 +8,7 @@ pub mod codecs;
 pub mod feed;
 pub mod heap;
 pub mod input;
+pub mod reactor;
 pub mod twin;
 
 #[cfg(fuzzing)]
@@ -26,6 +27,7 @@ pub const TARGETS: &[Target] = &[
     ("typed", codecs::typed::check),
     ("unframed", codecs::unframed::check),
     ("switching", codecs::switching::check),
+    ("reactor", reactor::check),
 ];
 
 /// Makes the program of a target: the engine's, or without one a program that replays the files named.
@@ -45,7 +47,7 @@ macro_rules! target {
 /// Gives each file named on the command line to `check`.
 #[cfg(not(fuzzing))]
 pub fn replay(check: fn(&[u8])) -> std::io::Result<()> {
-    for path in std::env::args_os().skip(1) {
+    for path in std::env::args_os().skip(1).map(std::path::PathBuf::from) {
         println!("{}", path.display());
         check(&std::fs::read(path)?);
     }

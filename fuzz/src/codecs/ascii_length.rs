@@ -63,7 +63,7 @@ impl Twin for Options {
         if let Some(at) = digits.iter().position(|byte| !b"0123456789".contains(byte)) {
             return Cut::Failed(FrameError::NotADigit { byte: digits[at], at });
         }
-        let digits = str::from_utf8(digits).expect("digits only");
+        let digits = std::str::from_utf8(digits).expect("digits only");
         let length: u64 = digits.parse().expect("19 digits fit");
         if u128::from(length) > self.limit() as u128 {
             return Cut::Failed(FrameError::TooLong { length, limit: self.limit() });
