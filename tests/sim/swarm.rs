@@ -1,11 +1,11 @@
 //! Every scenario, with some hundred seeds: without faults, with those that do no harm, with all.
 
-use switchboard::sim::{self, Sim};
+use switchboard::sim;
 
 use crate::scenarios;
 
 fn swarm(name: &str, seeds: u64) {
-    let (_, scenario): &(&str, fn(Sim)) =
+    let (_, scenario) =
         scenarios::all().iter().find(|(one, _)| *one == name).expect("a scenario has this name");
     let explored = sim::seeds(seeds, scenario);
     println!("{name}: {explored:?}");

@@ -92,7 +92,7 @@ pub(super) fn memory(sim: Sim) {
     let mut scenario =
         sim.server(Tenfold { over: None }).config(config).faults(draw.faults()).buffers(1000, 1000);
     // They send and do not read, for a while or at all.
-    for _ in 0..1 + draw.below(5) {
+    for _ in 0..=draw.below(5) {
         let mut left = 5000;
         let reads_at = draw.one_of(&[1_000_000_000, 0, u64::MAX]);
         scenario = scenario.client_fn(move |peer| {

@@ -14,8 +14,11 @@ mod talks;
 
 use switchboard::sim::Sim;
 
+/// Builds something on the network and runs it.
+pub(crate) type Scenario = fn(Sim);
+
 /// All scenarios, by their names.
-pub(crate) fn all() -> &'static [(&'static str, fn(Sim))] {
+pub(crate) fn all() -> &'static [(&'static str, Scenario)] {
     &[
         ("any", any::run),
         ("proxy", proxy::run),

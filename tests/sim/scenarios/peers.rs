@@ -8,6 +8,7 @@ use switchboard::sim::{ClientReport, Next, Peer, Received};
 use super::draw::{Draw, millis};
 
 /// How it goes about it.
+#[expect(clippy::struct_excessive_bools, reason = "each is a habit of its own, or how far it is")]
 pub(super) struct Talk {
     draw: Draw,
     say: Vec<u8>,

@@ -245,7 +245,7 @@ pub(super) fn neighbours(sim: Sim) {
         let mut talk = Talk::new(&draw, &say, want.len());
         scenario = scenario.client_fn(move |peer| talk.act(peer));
     }
-    for _ in 0..1 + draw.below(3) {
+    for _ in 0..=draw.below(3) {
         scenario = scenario.client_fn(harmful(draw.clone()));
     }
     let report = scenario.run();

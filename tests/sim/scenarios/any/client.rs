@@ -30,6 +30,7 @@ enum Ending {
     Reset,
 }
 
+#[expect(clippy::struct_excessive_bools, reason = "each is a habit of its own, or how far it is")]
 pub(super) struct Client {
     number: usize,
     draw: Draw,

@@ -41,6 +41,7 @@ pub(super) enum Kind {
 
 /// What was asked for a connection, which its reason must fit to.
 #[derive(Default, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "several may have been asked for")]
 struct Asked {
     close: bool,
     abort: bool,
@@ -245,11 +246,10 @@ impl Program {
         let asked = &known.asked;
         let lived = Duration::from_nanos(cx.now().as_nanos().saturating_sub(known.opened_at));
         let fits = match why {
-            CloseReason::Ended | CloseReason::Reset | CloseReason::Io(_) => true,
+            CloseReason::Ended | CloseReason::Reset | CloseReason::Io(_) | CloseReason::Stopped => true,
             CloseReason::Closed => asked.close || self.stopping || self.calm,
             CloseReason::Aborted => asked.abort,
             CloseReason::Failed(_) => asked.fail,
-            CloseReason::Frame(_) => false,
             CloseReason::Truncated { bytes } => *bytes > 0 && matches!(known.kind, Kind::Client(_)),
             CloseReason::RecvLimit { bytes, limit } => bytes > limit && *limit == config.recv_bytes_max,
             CloseReason::TimedOut(wait) => {
@@ -266,7 +266,6 @@ impl Program {
             CloseReason::SlowConsumer { .. } => asked.slow,
             CloseReason::MemoryLimit { limit, .. } => *limit == config.memory_bytes_max,
             CloseReason::Panicked => asked.panic,
-            CloseReason::Stopped => true,
             _ => false,
         };
         self.expect(fits, || format!("closed because of {why:?}, and only this is known: {known:?}"));
@@ -586,7 +585,7 @@ impl Handler for Program {
         let mut turned_away = Guard { program: self, id, keep: false };
         let program = &mut *turned_away.program;
         let answer = program.answer(cx, id);
-        let wanted = answer.is_ok() && !(program.draw.once_in(30) && !program.calm);
+        let wanted = answer.is_ok() && (program.calm || !program.draw.once_in(30));
         turned_away.keep = wanted;
         drop(turned_away);
         let codec =
