@@ -2,6 +2,9 @@
 
 mod count;
 mod load;
+#[path = "../../tests/sim/scenarios/mod.rs"]
+mod scenarios;
+mod search;
 mod serve;
 mod soak;
 
@@ -22,6 +25,8 @@ enum Command {
     Count(count::Args),
     /// Serve one of the programs that are counted, until standard input ends.
     Serve(serve::Args),
+    /// Run the scenarios of the simulation with new seeds, and print what breaks.
+    Search(search::Args),
     /// Put the echo example under every kind of client for minutes, and see that nothing of it stays.
     Soak(soak::Args),
 }
@@ -30,6 +35,7 @@ fn main() -> ExitCode {
     let result = match Args::parse().command {
         Command::Count(args) => count::run(&args),
         Command::Serve(args) => serve::run(&args),
+        Command::Search(args) => search::run(&args),
         Command::Soak(args) => soak::run(&args),
     };
     match result {
