@@ -222,7 +222,9 @@ impl SimNet {
     pub(crate) fn elapse(&self, time: u64) {
         let until = self.clock().saturating_add(time);
         while self.drives && self.step(until) {}
-        self.world.borrow_mut().now = until;
+        // Slow callbacks of other reactors may have taken longer.
+        let mut world = self.world.borrow_mut();
+        world.now = world.now.max(until);
     }
 
     /// Whether a signal or a standstill comes with this poll.
