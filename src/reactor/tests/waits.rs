@@ -42,6 +42,27 @@ fn the_time_to_take_output_counts_from_when_it_was_sent() {
     assert_eq!(bench.told(), [closed("timed out waiting for the peer to take output")]);
 }
 
+// E2: what is sent while it connects waits for the connect first.
+#[test]
+fn e2_the_time_to_take_output_begins_with_the_connection() {
+    let config = Config { write_timeout: 1_000 * MS, ..Config::default() };
+    let mut bench = Bench::quiet(config);
+    let (id, sock) = bench.connect();
+    sock.0.borrow_mut().peer.push_back(ErrorKind::NotConnected);
+    bench.reactor.with(|_, cx| cx.send_to(id, b"hello"));
+    bench.settle();
+    bench.event(id, Readiness::EMPTY);
+    bench.pass(5_000 * MS);
+    for _ in 0..3 {
+        sock.sends(Err(ErrorKind::WouldBlock));
+    }
+    bench.event(id, Readiness::WRITABLE);
+    bench.pass(999 * MS);
+    assert_eq!(bench.told(), []);
+    bench.pass(MS);
+    assert_eq!(bench.told(), [closed("timed out waiting for the peer to take output")]);
+}
+
 #[test]
 fn a_timer_set_when_a_listener_failed_counts_from_then() {
     let mut bench = Bench::new(Config::default(), |cx, _, told| {
