@@ -319,7 +319,9 @@ impl Table {
             }
         };
         if !slot.queue.is_none() {
-            at(self.queues.progress_at(slot.queue) + config.write_timeout, Wait::Write);
+            // What was sent while it connected could not be taken before.
+            let since = self.queues.progress_at(slot.queue).max(slot.opened_at);
+            at(since + config.write_timeout, Wait::Write);
         }
         if slot.state == State::Lingering && !wrong!(LingerForever) {
             at(slot.since + config.linger_timeout, Wait::Linger);
