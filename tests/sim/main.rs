@@ -1,5 +1,6 @@
 //! The simulated network, as its users use it: scenarios, searches, failures that are found and replayed.
 
+mod apart;
 mod callbacks;
 mod cuts;
 mod faults;
