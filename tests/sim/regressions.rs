@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use switchboard::codec::Raw;
-use switchboard::sim::{CERTAIN, End, Fault, Faults, SERVER, Script, Sim};
+use switchboard::sim::{self, CERTAIN, End, Fault, Faults, SERVER, Script, Sim};
 use switchboard::{Close, CloseKind, CloseReason, Conn, Context, Handler, Peer, Result, Stop};
 
 /// Waits with its half of a connection for as long as it takes.
@@ -86,4 +86,25 @@ fn d11_a_connect_that_draining_asks_for_and_closes_fails_once() {
     let report =
         Sim::new(1).server(Undecided::default()).at(Duration::ZERO, |_, cx| cx.stop(Stop::Drain)).run();
     assert_eq!(report.handler.failed, [CloseKind::Aborted]);
+}
+
+// A client that waits for a time whenever it is called had one more turn under way after each byte that came.
+#[test]
+fn a_client_that_waits_again_and_again_is_called_once_each_time() {
+    let mut calls = 0;
+    let client = move |peer: &mut sim::Peer<'_>| {
+        calls += 1;
+        peer.recv(usize::MAX);
+        if calls <= 20 {
+            peer.send(b"x");
+        }
+        assert!(calls < 1_100, "{calls} calls until {:?}", peer.now());
+        let over = peer.now().as_nanos() >= 10_000_000_000;
+        if over { sim::Next::Done } else { sim::Next::WaitFor(Duration::from_millis(10)) }
+    };
+    let echo = switchboard::each(Raw::new, |cx, bytes| {
+        cx.send(bytes);
+        Ok(())
+    });
+    Sim::new(1).server(echo).client_fn(client).run();
 }

@@ -117,6 +117,8 @@ pub(crate) struct World {
     pub(super) actors: Vec<Option<Box<dyn Actor>>>,
     /// Whether a turn of an actor is under way in the heap.
     acts: Vec<bool>,
+    /// When the next of its turns is that was asked for ahead of time.
+    acts_at: Vec<u64>,
     /// Actors whose turn came while they were acting.
     pub(super) missed: Vec<u32>,
     /// Connections of the reactors that were reset before their end, by host.
@@ -142,6 +144,7 @@ impl World {
             numbered: 0,
             actors: Vec::new(),
             acts: Vec::new(),
+            acts_at: Vec::new(),
             missed: Vec::new(),
             resets: BTreeSet::new(),
             violation: None,
@@ -209,6 +212,7 @@ impl World {
         let number = u32::try_from(self.actors.len()).expect("there is no room for so many");
         self.actors.push(Some(actor));
         self.acts.push(false);
+        self.acts_at.push(u64::MAX);
         self.act_in(number, after);
         number
     }
@@ -228,9 +232,15 @@ impl World {
     }
 
     /// Has an actor act after a time, at the latest.
+    // One turn ahead of time is enough: who acts early asks again. Were each kept, every turn would bring another.
     pub(crate) fn act_in(&mut self, actor: u32, after: u64) {
         if after > 0 {
-            self.later(after, Event::Act(actor));
+            let at = self.now.saturating_add(after);
+            let next = &mut self.acts_at[actor as usize];
+            if at < *next {
+                *next = at;
+                self.later(after, Event::Act(actor));
+            }
         } else if !std::mem::replace(&mut self.acts[actor as usize], true) {
             self.later(0, Event::Act(actor));
         }
@@ -261,8 +271,14 @@ impl World {
         self.now = self.now.max(at);
         match event {
             Event::Act(actor) => {
-                self.acts[actor as usize] = false;
-                return Step::Act(actor);
+                let asked = std::mem::take(&mut self.acts[actor as usize]);
+                let next = &mut self.acts_at[actor as usize];
+                let due = at >= *next;
+                if due {
+                    *next = u64::MAX;
+                }
+                // Otherwise it has acted since, or will before.
+                return if asked || due { Step::Act(actor) } else { Step::Happened };
             }
             Event::Segment(sock) => self.segment(sock),
             Event::Fin(sock) => self.fin(sock),
