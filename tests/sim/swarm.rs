@@ -1,4 +1,4 @@
-//! Every scenario, with some hundred seeds: without faults, with those that do no harm, with all.
+//! Every scenario, with a few hundred seeds: without faults, with those that do no harm, with all.
 
 use switchboard::sim;
 
@@ -13,12 +13,12 @@ fn swarm(name: &str, seeds: u64) {
 
 #[test]
 fn any_program_and_any_clients_break_no_promise() {
-    swarm("any", 60);
+    swarm("any", 200);
 }
 
 #[test]
 fn a_proxy_passes_on_everything_in_order() {
-    swarm("proxy", 50);
+    swarm("proxy", 100);
 }
 
 #[test]
