@@ -45,7 +45,8 @@ pub(super) fn run(sim: Sim) {
     let faults = draw.faults().without(Fault::Panics);
     let config = any_config(&draw);
     let clients = 1 + draw.below(5);
-    let model: Shared = Rc::new(RefCell::new(Model::new(&[config.clone(), any_config(&draw)])));
+    let model: Shared =
+        Rc::new(RefCell::new(Model::new(&[config.clone(), any_config(&draw)], faults.may_harm())));
     let other_config = model.borrow().configs[1].clone();
     let server = Program::new(0, draw.clone(), Rc::clone(&model));
     let other = Program::new(1, draw.clone(), Rc::clone(&model));
