@@ -108,6 +108,7 @@ fn config(choices: &Choices) -> Config {
     config.posts_per_turn = one_of(&[100, 1]);
     config.events_per_poll = one_of(&[64, 1]);
     config.linger_bytes_max = one_of(&[10_000, 100, 0]);
+    config.write_timeout = Duration::from_millis([30_000, 1000][choices.choose("a wait", 2)]);
     config.idle_timeout = wait(&[0, 1000]);
     config.first_frame_timeout = wait(&[0, 500]);
     config.frame_timeout = wait(&[0, 700]);

@@ -12,6 +12,7 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::ErrorKind;
 
 use switchboard::{CloseReason, Config, ConnId, Instant, TimerId, Wait};
 
@@ -48,7 +49,8 @@ struct Conn {
     source: Option<usize>,
     from: Option<usize>,
     received: usize,
-    pub(super) opened: bool,
+    opened: bool,
+    paused: bool,
     done: Done,
     gone: bool,
 }
@@ -218,8 +220,17 @@ impl Ledger {
         self.ensure(!over, || format!("{what} for {name:?}, after {done:?}"));
     }
 
+    /// A connection is not to be read for now, or again.
+    pub fn pause(&mut self, name: Name, paused: bool) {
+        if let Some(conn) = self.conns.get_mut(&name) {
+            conn.paused = paused;
+        }
+    }
+
     /// A frame is delivered.
     pub fn received(&mut self, name: Name, bytes: &[u8]) {
+        let paused = self.conns.get(&name).is_some_and(|conn| conn.paused);
+        self.ensure(!paused, || format!("{name:?} is paused, and receives {} bytes", bytes.len()));
         let (from, before) = self.progress(name);
         let from = self.check(from, before, bytes);
         let conn = self.conns.get_mut(&name).expect("it was told before");
@@ -252,6 +263,10 @@ impl Ledger {
                 .ensure(done.closed || self.draining.contains(&name.0), || format!("nobody closed {name:?}")),
             CloseReason::Aborted => self.ensure(done.aborted, || format!("nobody aborted {name:?}")),
             CloseReason::Failed(_) => self.ensure(done.failed, || format!("nothing failed for {name:?}")),
+            CloseReason::Io(error) => {
+                let own = matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::WouldBlock);
+                self.ensure(!own, || format!("{name:?} closed, {why}"));
+            }
             CloseReason::Panicked => {
                 self.ensure(config.isolate_panics, || format!("{name:?} survived a panic"));
             }

@@ -65,7 +65,7 @@ impl Client {
                     let n = [1, 20, 400, 3000][peer.choose(4)];
                     self.send(peer, n);
                 }
-                5 => return Next::WaitFor(Duration::from_millis([1, 30, 600, 3000][peer.choose(4)])),
+                5 => return Next::WaitFor(Duration::from_millis([1, 30, 600, 3000, 35_000][peer.choose(5)])),
                 6..8 => {
                     let max = [1, 100, 100_000][peer.choose(3)];
                     if let Received::End | Received::Failed(_) = self.recv(peer, max) {

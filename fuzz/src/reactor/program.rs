@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use switchboard::sim::{Choices, SERVER};
 use switchboard::{
-    Bytes, Close, CloseReason, Conn, ConnId, Context, Handler, ListenerId, OnSlow, Peer, Result, Sent,
+    Bytes, Close, CloseReason, Conn, ConnId, Context, Handler, ListenerId, OnSlow, Peer, Result, Sent, Wait,
 };
 
 use super::cutter::Cutter;
@@ -73,8 +73,16 @@ impl Program {
     fn act(&mut self, cx: &mut Context, what: usize) {
         match what {
             1..11 => self.send(cx, what),
-            11 | 12 => cx.pause(self.any(cx)),
-            13..16 => cx.resume(self.any(cx)),
+            11 | 12 => {
+                let id = self.any(cx);
+                cx.pause(id);
+                self.ledger.borrow_mut().pause(self.name(id), true);
+            }
+            13..16 => {
+                let id = self.any(cx);
+                cx.resume(id);
+                self.ledger.borrow_mut().pause(self.name(id), false);
+            }
             16 => cx.finish(self.any(cx)),
             17..20 => {
                 let id = self.any(cx);
@@ -133,7 +141,13 @@ impl Program {
         let n = [1, 30, 500, 3000, 9000][self.choose(5)];
         let bytes = self.ledger.borrow().next(source, n);
         let queued = match how {
-            1 | 2 => cx.send(&bytes).is_queued(),
+            1 | 2 => {
+                let sent = cx.send(&bytes);
+                // A hole in a stream is worse than its end.
+                let again = sent == Sent::Full && cx.send(b"x") != Sent::Closed;
+                self.ensure(!again, || format!("{id} had no room, and can be sent to"));
+                sent.is_queued()
+            }
             3 => cx.send_bytes(bytes.into()).is_queued(),
             5 | 6 => cx.send_to(id, &bytes).is_queued(),
             7 => cx.send_bytes_to(id, bytes.into()).is_queued(),
@@ -147,6 +161,8 @@ impl Program {
             }
             _ => cx.out_to(id).write_all(&bytes).is_ok(),
         };
+        let (waiting, max) = (cx.queued(id), cx.config().queued_bytes_max);
+        self.ensure(waiting <= max, || format!("{waiting} bytes are queued for {id}, limit is {max}"));
         if queued {
             let mut ledger = self.ledger.borrow_mut();
             ledger.accepts(self.name(id));
@@ -244,6 +260,8 @@ impl Handler for Program {
     fn opened(&mut self, cx: &mut Context, _: &Peer) -> Option<(Cutter, ())> {
         let id = cx.id();
         self.ledger.borrow_mut().opened(self.name(id));
+        let (open, max) = (cx.stats().open, cx.config().connections_max);
+        self.ensure(max.is_none_or(|max| open <= max), || format!("{open} connections, {max:?} is the most"));
         self.act_some(cx);
         if self.choose(16) == 1 {
             self.ledger.borrow_mut().turned_away(self.name(id));
@@ -254,6 +272,8 @@ impl Handler for Program {
 
     fn received(&mut self, cx: &mut Context, mut conn: Conn<'_, Program>, frame: &[u8]) -> Result {
         self.ledger.borrow().told(self.name(conn.id), "received");
+        let (length, max) = (frame.len(), cx.config().recv_bytes_max.max(cx.config().recv_buffer_bytes));
+        self.ensure(length <= max, || format!("a frame of {length} bytes, {max} is the most"));
         self.ledger.borrow_mut().received(self.name(conn.id), frame);
         self.any_callback(cx, &mut conn)
     }
@@ -293,8 +313,12 @@ impl Handler for Program {
         self.act_some(cx);
     }
 
-    fn refused(&mut self, cx: &mut Context, conn: Conn<'_, Program>, _: &CloseReason) {
+    fn refused(&mut self, cx: &mut Context, conn: Conn<'_, Program>, why: &CloseReason) {
         self.ledger.borrow().told(self.name(conn.id), "refused");
+        if let (CloseReason::TimedOut(Wait::Idle), Some(info)) = (why, cx.info(conn.id)) {
+            let idle = cx.config().idle_timeout.is_some_and(|timeout| info.idle_for >= timeout);
+            self.ensure(idle, || format!("{why} after {:?}", info.idle_for));
+        }
         self.act_some(cx);
     }
 
