@@ -127,7 +127,9 @@ impl Client {
         }
         if late && peer.is_cut() {
             // What it waits for need not come.
-            self.model.borrow_mut().clients[self.number].left = true;
+            let mut model = self.model.borrow_mut();
+            let side = &mut model.clients[self.number];
+            (side.left, side.shut) = (true, true);
             return Next::Done;
         }
         if late { Next::Wait } else { Next::WaitFor(millis(10)) }
