@@ -7,6 +7,7 @@ use super::{Reactor, Run};
 use crate::conn::state::State;
 use crate::handler::Handler;
 use crate::id::ConnId;
+use crate::instant::Instant;
 use crate::net::Network;
 use crate::stats::Stats;
 use crate::table::node;
@@ -88,6 +89,7 @@ impl<H: Handler, N: Network> Reactor<H, N> {
             if !retries {
                 let wait = table.next_wait(index, &self.cx.config).map(|(deadline, _)| deadline);
                 let linked = table.waits.deadline(node(index));
+                let wait = wait.filter(|&deadline| deadline != Instant::NEVER);
                 if wait.is_some_and(|deadline| linked.is_none_or(|linked| linked > deadline)) {
                     return Err(format!("{id} waits until {wait:?} and is woken at {linked:?}"));
                 }

@@ -41,6 +41,7 @@ pub enum End {
 /// What is known of a client when the run is over.
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
+#[expect(clippy::struct_excessive_bools, reason = "each is a finding of its own")]
 pub struct ClientReport {
     /// Everything it received.
     pub received: Vec<u8>,
@@ -48,8 +49,12 @@ pub struct ClientReport {
     pub end: End,
     /// Whether a fault cut its connection: then it need not have come to its end.
     pub cut: bool,
+    /// Whether a fault held its connection up, so that a timeout may have said something that nobody expected.
+    pub late: bool,
     /// Whether it came to its end.
     pub done: bool,
+    /// Whether what it received was wrong, which no fault that cut it explains.
+    pub wrong: bool,
     /// What went wrong, or what it still waits for.
     pub trouble: Option<String>,
 }
@@ -60,15 +65,30 @@ impl fmt::Debug for ClientReport {
             .field("received", &format_args!("{}", super::trace::Shown(&self.received)))
             .field("end", &self.end)
             .field("cut", &self.cut)
+            .field("late", &self.late)
             .field("done", &self.done)
+            .field("wrong", &self.wrong)
             .field("trouble", &self.trouble)
             .finish()
     }
 }
 
 impl ClientReport {
+    fn note_cut(&mut self, (cut, late): (bool, bool)) {
+        self.cut |= cut;
+        self.late |= late;
+    }
+
     fn new() -> ClientReport {
-        ClientReport { received: Vec::new(), end: End::Open, cut: false, done: false, trouble: None }
+        ClientReport {
+            received: Vec::new(),
+            end: End::Open,
+            cut: false,
+            late: false,
+            done: false,
+            wrong: false,
+            trouble: None,
+        }
     }
 }
 
@@ -200,6 +220,13 @@ impl Peer<'_> {
         self.report.trouble = Some(what.into());
     }
 
+    /// Says that what was received is wrong: also a client that a fault has cut off has then failed, unless it was
+    /// only held up, when a timeout may have spoken.
+    pub fn wrong(&mut self, what: impl Into<String>) {
+        self.report.wrong = true;
+        self.trouble(what);
+    }
+
     /// Takes back what [`trouble`](Peer::trouble) said.
     pub fn no_trouble(&mut self) {
         self.report.trouble = None;
@@ -293,7 +320,7 @@ impl ClientActor {
     fn look(&mut self) {
         let Some(sock) = self.sock else { return };
         let mut world = self.host.world().borrow_mut();
-        self.report.borrow_mut().cut |= world.is_cut(sock);
+        self.report.borrow_mut().note_cut(world.is_cut(sock));
         if let Some(error) = world.failed_to_connect(sock) {
             world.client_close(sock, false);
             drop(world);
@@ -330,7 +357,7 @@ impl Actor for ClientActor {
             Next::Done => {
                 report.done = true;
                 if let Some(sock) = self.sock.take() {
-                    report.cut |= self.host.world().borrow().is_cut(sock);
+                    report.note_cut(self.host.world().borrow().is_cut(sock));
                     self.host.world().borrow_mut().client_close(sock, false);
                 }
             }

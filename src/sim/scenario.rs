@@ -22,6 +22,9 @@ use crate::config::{Config, IntoListen};
 use crate::context::Context;
 use crate::handler::Handler;
 
+/// How large buffers may be: what Linux lets anybody set is less.
+const BUFFER_MAX: usize = 1 << 30;
+
 /// How much simulated time a run may take.
 pub(super) const TIME_MAX: Duration = Duration::from_secs(3600);
 
@@ -265,10 +268,19 @@ impl<H: Handler + 'static> Scenario<H> {
     /// ```
     pub fn acceptor(mut self, port: u16, mut make: impl FnMut() -> Script + 'static) -> Scenario<H> {
         self.others.push(Box::new(move |host, reports| {
-            make().check()?;
+            let first = make();
+            first.check()?;
+            let mut first = Some(first);
             let programs = Box::new(move || {
-                let mut script = make();
-                Box::new(move |peer: &mut Peer<'_>| script.play(peer)) as Program
+                let mut script = first.take().unwrap_or_else(&mut make);
+                let wrong = script.check().err();
+                Box::new(move |peer: &mut Peer<'_>| match &wrong {
+                    None => script.play(peer),
+                    Some(wrong) => {
+                        peer.trouble(wrong.clone());
+                        Next::Done
+                    }
+                }) as Program
             });
             Acceptor::add(host, port, programs, Rc::clone(reports))
                 .map_err(|error| format!("port {port}: {error}"))
@@ -291,7 +303,7 @@ impl<H: Handler + 'static> Scenario<H> {
     /// How many bytes the buffers of every connection hold: those of a sender, and those of a receiver. By
     /// default 256 KiB each.
     pub fn buffers(self, send: usize, recv: usize) -> Scenario<H> {
-        self.world.borrow_mut().buffers = (send.max(1), recv.max(1));
+        self.world.borrow_mut().buffers = (send.clamp(1, BUFFER_MAX), recv.clamp(1, BUFFER_MAX));
         self
     }
 
@@ -351,13 +363,20 @@ impl<H: Handler + 'static> Scenario<H> {
     /// As [`run`](Scenario::run), with the failure as a value.
     pub fn try_run(self) -> Result<Report<H>, Failure> {
         let world = Rc::clone(&self.world);
-        let result = Run::begin(self).and_then(Run::finish).map_err(|failure| Failure {
+        let _apart = Apart(Rc::clone(&world));
+        Run::begin(self).and_then(Run::finish).map_err(|failure| Failure {
             lines: world.borrow().trace.lines().iter().map(ToString::to_string).collect(),
             ..failure
-        });
-        // The programs hold on to the world and it to them.
-        let actors = world.borrow_mut().take_actors();
+        })
+    }
+}
+
+/// Takes the programs out of a world when a run is over, however it ended: they hold on to the world, and it to them.
+struct Apart(Rc<RefCell<World>>);
+
+impl Drop for Apart {
+    fn drop(&mut self) {
+        let actors = self.0.try_borrow_mut().map(|mut world| world.take_actors());
         drop(actors);
-        result
     }
 }

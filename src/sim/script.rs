@@ -230,6 +230,10 @@ impl Script {
                     peer.trouble(format!("waits in step {}: {step}", self.done + 1));
                     return next;
                 }
+                Outcome::Wrong(how) => {
+                    peer.wrong(format!("failed in step {}: {step}: {how}", self.done + 1));
+                    return Next::Done;
+                }
                 Outcome::Failed(how) => {
                     peer.trouble(format!("failed in step {}: {step}: {how}", self.done + 1));
                     return Next::Done;
@@ -255,7 +259,7 @@ impl Script {
                     let wanted = wanted.map_or(got, |wanted| &wanted[*progress..*progress + n]);
                     if let Some(at) = got.iter().zip(wanted).position(|(got, wanted)| got != wanted) {
                         let (got, wanted, at) = (Shown(&got[at..]), Shown(&wanted[at..]), *progress + at);
-                        return Outcome::Failed(format!("from byte {at} on it is {got}, not {wanted}"));
+                        return Outcome::Wrong(format!("from byte {at} on it is {got}, not {wanted}"));
                     }
                     *progress += n;
                 }
@@ -350,6 +354,8 @@ enum Outcome {
     Done,
     Wait(Next),
     Failed(String),
+    /// What came is not what had to.
+    Wrong(String),
 }
 
 #[cfg(test)]

@@ -304,7 +304,8 @@ pub(super) fn attempt(tape: Tape, record: bool, scenario: &impl Fn(Sim)) -> Atte
     let sim = Sim { world: Rc::clone(&world) };
     let result = catch(|| scenario(sim));
     let actors = world.borrow_mut().take_actors();
-    drop(actors);
+    // What programs do when they are dropped may panic too. The first panic is the one to tell of.
+    let result = result.and(catch(|| drop(actors)));
     let mut world = world.borrow_mut();
     let tape = std::mem::replace(&mut world.tape, Tape::quiet());
     let outcome = match tape.error() {

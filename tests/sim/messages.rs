@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use switchboard::codec::{Lines, Raw};
-use switchboard::sim::{self, Failure, Faults, Found, Next, Received, Script, Sim};
+use switchboard::sim::{self, Failure, Fault, Faults, Found, Next, Received, Script, Sim};
 use switchboard::{Close, Config, Conn, Context, Frame, Handler, Peer, Result, each};
 
 fn echo() -> impl Handler {
@@ -305,4 +305,80 @@ fn a_tape_of_another_scenario_says_which_choice_it_does_not_have() {
 fn text_that_is_no_tape_is_a_failure_that_says_which_part() {
     let found = sim::replay("1,2,x", one_echo).expect_err("it is no tape");
     assert_eq!(found.to_string().trim_end(), "part 3 of the tape is `x`, not a number or COUNTxNUMBER");
+}
+
+// A client that polls by time is no way around the limits of a run.
+#[test]
+fn a_client_that_polls_for_ever_is_stopped() {
+    let server = || each(Raw::new, |_, _| Ok(()));
+    let failure = Sim::new(1)
+        .server(server())
+        .client_fn(|_| Next::WaitFor(Duration::from_millis(10)))
+        .time_max(Duration::from_secs(60))
+        .try_run()
+        .expect_err("it never ends");
+    assert!(failure.to_string().contains("it is not over after 60s"), "{failure}");
+    assert!(failure.at < Duration::from_secs(62), "{failure}");
+}
+
+// A fault that cuts a client off explains why something is missing, and not that something is wrong.
+#[test]
+fn wrong_bytes_are_a_failure_also_for_a_client_that_is_cut_off_later() {
+    let found = sim::try_deviations(1, 1000, |sim| {
+        let wrong = each(Lines::new, |cx, _| {
+            cx.send(b"WRONG");
+            Ok(())
+        });
+        let client = Script::new().send(b"a\n").expect(b"right");
+        sim.server(wrong).client(client).faults(Faults::none().with(Fault::Reset, 1)).run();
+    });
+    assert!(found.expect_err("it is wrong").what.contains("not \"right\""));
+    let cut = Sim::new(1)
+        .server(each(Lines::new, |cx, _| {
+            cx.send(b"WRONG");
+            Ok(())
+        }))
+        .client_fn(|peer| {
+            peer.send(b"a\n");
+            if peer.received().is_empty() && peer.recv(5) == Received::Nothing {
+                return Next::Wait;
+            }
+            peer.wrong("this is wrong");
+            Next::Done
+        })
+        .try_run();
+    assert!(cut.is_err());
+}
+
+// Limits that mean "none" are no accident of arithmetic.
+#[test]
+fn the_largest_values_of_everything_are_no_overflow() {
+    let mut config = Config::default();
+    config.idle_timeout = Some(Duration::MAX);
+    config.drain_timeout = Duration::MAX;
+    let echo = each(Lines::new, |cx, line| {
+        cx.send(line);
+        Ok(())
+    });
+    let client = Script::new().send(b"a\n").expect(b"a").shutdown().expect_end();
+    Sim::new(1).server(echo).config(config).buffers(usize::MAX, usize::MAX).client(client).run();
+}
+
+// The script that was looked at beforehand is the first one that is played.
+#[test]
+fn an_acceptor_makes_one_script_for_each_connection() {
+    let mut made = 0;
+    let report = Sim::new(1)
+        .server(each(Raw::new, |_, _| Ok(())))
+        .acceptor(80, move || {
+            made += 1;
+            Script::new().send([b'0' + made])
+        })
+        .at(Duration::ZERO, |_, cx| {
+            for _ in 0..2 {
+                cx.connect("10.0.0.2:80".parse().expect("an address"), 0).expect("there is room");
+            }
+        })
+        .run();
+    assert_eq!((report.stats.connected, report.stats.received), (2, 2));
 }

@@ -220,7 +220,7 @@ impl World {
         self.socks[id as usize].recvs += 1;
         let result = self.interrupted().and_then(|()| self.received(id, buf));
         if let Ok(n) = result {
-            self.trace.note_bytes(&buf[..n.min(64)]);
+            self.trace.note_bytes(&buf[..n]);
         }
         let value = result.map_or_else(|error| 1 << 40 | error as u64, |n| n as u64);
         self.note(What::Recv, id, value, |_| match result {
@@ -294,6 +294,14 @@ impl World {
 
     pub(super) fn send(&mut self, id: SockId, slices: &[IoSlice<'_>]) -> Result<usize> {
         let result = self.interrupted().and_then(|()| self.taken(id, slices));
+        if let Ok(n) = result {
+            let mut left = n;
+            for slice in slices {
+                let part = left.min(slice.len());
+                self.trace.note_bytes(&slice[..part]);
+                left -= part;
+            }
+        }
         let value = result.map_or_else(|error| 1 << 40 | error as u64, |n| n as u64);
         self.note(What::Send, id, value, |_| {
             let all: Vec<u8> = slices.iter().flat_map(|slice| slice.iter().copied()).take(64).collect();

@@ -61,8 +61,10 @@ impl World {
         self.socks[id as usize].phase != Phase::Connecting
     }
 
-    pub(crate) fn is_cut(&self, id: SockId) -> bool {
-        self.socks[id as usize].cut
+    /// Whether a fault has cut a connection, and whether one has only held it up.
+    pub(crate) fn is_cut(&self, id: SockId) -> (bool, bool) {
+        let sock = &self.socks[id as usize];
+        (sock.cut, sock.late)
     }
 
     /// The error of a connect that failed.

@@ -307,7 +307,18 @@ impl Network for SimNet {
                 self.world.borrow_mut().hosts[self.host].asleep = Some(deadline);
                 return Ok(());
             }
-            let next = self.world.borrow().next_at().unwrap_or(u64::MAX);
+            let (next, until) = {
+                let world = self.world.borrow();
+                if world.is_overdue() {
+                    return Ok(());
+                }
+                (world.next_at().unwrap_or(u64::MAX), world.until)
+            };
+            if next.min(deadline) > until && next.min(deadline) != u64::MAX {
+                // Nobody is there any more when that comes.
+                self.world.borrow_mut().now = until.saturating_add(1);
+                return Ok(());
+            }
             if next > deadline || next == u64::MAX {
                 let mut world = self.world.borrow_mut();
                 let world = &mut *world;

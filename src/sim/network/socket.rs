@@ -111,6 +111,8 @@ pub(crate) struct Sock {
 
     /// A fault has cut this connection: its peers need not see what they wait for.
     pub(super) cut: bool,
+    /// A fault has held it up: timeouts may have said something that was not expected.
+    pub(super) late: bool,
     /// Nothing arrives any more, in either direction.
     pub(super) vanished: bool,
     /// It was connected once.
@@ -157,6 +159,7 @@ impl Sock {
             urgent: Urgent::None,
             urgent_at: 0,
             cut: false,
+            late: false,
             vanished: false,
             established: false,
             tries: 0,

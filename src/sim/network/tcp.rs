@@ -59,7 +59,7 @@ impl World {
         }
         let stall = STALLS[self.faults.take(&mut self.tape, Fault::Stall, STALLS.len())];
         if stall > 0 {
-            self.cut(sock);
+            self.hold_up(sock);
         }
         let after = stall + self.latency();
         self.socks[sock as usize].flying = true;
@@ -68,6 +68,15 @@ impl World {
         } else {
             self.later(after, Event::Segment(sock));
         }
+    }
+
+    /// Marks a connection as held up: whoever waits may have given up, and said so.
+    fn hold_up(&mut self, sock: SockId) {
+        let peer = self.socks[sock as usize].peer;
+        for one in [sock, peer].into_iter().filter(|&one| one != NOBODY) {
+            self.socks[one as usize].late = true;
+        }
+        self.cut(sock);
     }
 
     /// Marks a connection as harmed: what was expected of it need not come.
@@ -104,7 +113,7 @@ impl World {
     pub(super) fn cut_all(&mut self) {
         for sock in 0..u32::try_from(self.socks.len()).unwrap_or(u32::MAX) {
             if self.socks[sock as usize].is_there() {
-                self.cut(sock);
+                self.hold_up(sock);
             }
         }
     }

@@ -123,6 +123,9 @@ pub(crate) struct World {
     pub(super) missed: Vec<u32>,
     /// Connections of the reactors that were reset before their end, by host.
     resets: BTreeSet<(usize, u64)>,
+    /// After this time, or so many steps, a run has failed.
+    pub(crate) until: u64,
+    pub(crate) steps_max: u64,
     /// The first thing that happened and must not.
     violation: Option<String>,
 }
@@ -147,8 +150,15 @@ impl World {
             acts_at: Vec::new(),
             missed: Vec::new(),
             resets: BTreeSet::new(),
+            until: u64::MAX,
+            steps_max: u64::MAX,
             violation: None,
         }
+    }
+
+    /// Whether the run has taken longer than it may.
+    pub(crate) fn is_overdue(&self) -> bool {
+        self.now > self.until || self.trace.steps() > self.steps_max
     }
 
     /// Notes that something happened that must not.
@@ -271,6 +281,7 @@ impl World {
         self.now = self.now.max(at);
         match event {
             Event::Act(actor) => {
+                self.trace.note(self.now, What::Act as u8, actor, 0);
                 let asked = std::mem::take(&mut self.acts[actor as usize]);
                 let next = &mut self.acts_at[actor as usize];
                 let due = at >= *next;
@@ -414,6 +425,7 @@ pub(super) enum What {
     Close,
     Arrives,
     Fault,
+    Act,
 }
 
 impl fmt::Debug for World {
