@@ -7,7 +7,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::client::{ClientActor, Program, Reports};
+use super::client::{ClientActor, ClientReport, Program, Reports};
 use super::faults::Faults;
 use super::host::Checks;
 use super::network::{Actor, SERVER, SimNet, World};
@@ -196,9 +196,10 @@ impl<H: Handler + 'static> Run<H> {
         result.map_err(|what| self.failure(what))
     }
 
-    /// Whether every client has come to its end and nothing is open.
+    /// Whether every client has come to its end, but for those that a fault has cut off, and nothing is open.
     fn is_done(&self) -> bool {
-        self.clients.borrow().iter().all(|client| client.borrow().done) && self.reactor.stats().open == 0
+        let over = |client: &ClientReport| client.done || (self.may_harm && client.cut);
+        self.clients.borrow().iter().all(|client| over(&client.borrow())) && self.reactor.stats().open == 0
     }
 
     /// Whether nothing will happen any more, or nothing but the reactor's own timers.

@@ -91,7 +91,9 @@ impl<H: Handler> Watched<H> {
     fn pass_with(&self, cx: &Context, cut: impl FnOnce(&mut World)) {
         let mut world = self.world.borrow_mut();
         let one = &mut *world;
-        let way = one.faults.take(&mut one.tape, Fault::Slow, SLOW.len());
+        // There is one clock: another reactor that took its time would make the server stand still.
+        let slow = self.host.drives();
+        let way = if slow { one.faults.take(&mut one.tape, Fault::Slow, SLOW.len()) } else { 0 };
         if way > 0 {
             drop(world);
             // Everybody else goes on meanwhile.

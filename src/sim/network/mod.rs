@@ -65,6 +65,11 @@ impl SimNet {
         self.world.borrow().now
     }
 
+    /// Whether its poll moves the world.
+    pub(crate) fn drives(&self) -> bool {
+        self.drives
+    }
+
     /// Its number in its world.
     pub(crate) fn number(&self) -> usize {
         self.host
