@@ -1,7 +1,8 @@
 //! Counts, benchmarks and the soak of the reactor, in a package of its own so that the library's dependencies stay few.
 
 mod count;
-mod load;
+#[expect(dead_code, reason = "the load generator and the comparison use the rest")]
+mod process;
 #[path = "../../tests/sim/scenarios/mod.rs"]
 mod scenarios;
 mod search;
@@ -23,7 +24,7 @@ struct Args {
 enum Command {
     /// Count instructions and system calls per request and per connection: exact, no clock.
     Count(count::Args),
-    /// Serve one of the programs that are counted, until standard input ends.
+    /// Serve one of the programs that are measured, until Ctrl-C.
     Serve(serve::Args),
     /// Run the scenarios of the simulation with new seeds, and print what breaks.
     Search(search::Args),

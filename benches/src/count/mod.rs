@@ -3,14 +3,17 @@
 //! Nothing here reads a clock. Each scenario runs with a number of rounds and with twice as many; the
 //! difference, divided by the rounds, is what one costs, and what starting and stopping cost drops out.
 
+mod clients;
+
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{self, BufRead, BufReader};
+use std::io;
 use std::net::SocketAddr;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
-use crate::load::Exchange;
-use crate::serve::Server;
+use self::clients::Exchange;
+use crate::process::{Served, resident};
+use crate::serve::Name;
 
 /// What to count.
 #[derive(Debug, clap::Args)]
@@ -29,7 +32,7 @@ pub(crate) struct Args {
 /// What is done to a server, and how many requests one round of it is.
 struct Scenario {
     name: &'static str,
-    server: Server,
+    server: Name,
     per_round: usize,
     what: &'static str,
     run: fn(SocketAddr, usize) -> io::Result<()>,
@@ -38,7 +41,7 @@ struct Scenario {
 const SCENARIOS: [Scenario; 8] = [
     Scenario {
         name: "raw echo, 64 bytes, 64 connections",
-        server: Server::Raw,
+        server: Name::Switchboard,
         per_round: 64,
         what: "request",
         run: |addr, rounds| {
@@ -48,7 +51,7 @@ const SCENARIOS: [Scenario; 8] = [
     },
     Scenario {
         name: "raw echo, 64 bytes, 1 connection",
-        server: Server::Raw,
+        server: Name::Switchboard,
         per_round: 1,
         what: "request",
         run: |addr, rounds| {
@@ -58,7 +61,7 @@ const SCENARIOS: [Scenario; 8] = [
     },
     Scenario {
         name: "line echo, 64 bytes, 64 connections",
-        server: Server::Lines,
+        server: Name::SwitchboardLines,
         per_round: 64,
         what: "request",
         run: |addr, rounds| {
@@ -68,7 +71,7 @@ const SCENARIOS: [Scenario; 8] = [
     },
     Scenario {
         name: "length echo, 64 bytes, 64 connections",
-        server: Server::Length,
+        server: Name::SwitchboardLength,
         per_round: 64,
         what: "request",
         run: |addr, rounds| {
@@ -78,7 +81,7 @@ const SCENARIOS: [Scenario; 8] = [
     },
     Scenario {
         name: "16 lines of 16 bytes pipelined, 16 connections",
-        server: Server::Lines,
+        server: Name::SwitchboardLines,
         per_round: 256,
         what: "message",
         run: |addr, rounds| {
@@ -88,7 +91,7 @@ const SCENARIOS: [Scenario; 8] = [
     },
     Scenario {
         name: "16 lengths of 16 bytes pipelined, 16 connections",
-        server: Server::Length,
+        server: Name::SwitchboardLength,
         per_round: 256,
         what: "message",
         run: |addr, rounds| {
@@ -98,14 +101,14 @@ const SCENARIOS: [Scenario; 8] = [
     },
     Scenario {
         name: "connect, echo, close, one at a time",
-        server: Server::Raw,
+        server: Name::Switchboard,
         per_round: 1,
         what: "connection",
         run: |addr, rounds| Exchange::new(vec![b'x'; 64]).churn(addr, rounds, 1),
     },
     Scenario {
         name: "connect, echo, close, 32 at once",
-        server: Server::Raw,
+        server: Name::Switchboard,
         per_round: 32,
         what: "connection",
         run: |addr, rounds| Exchange::new(vec![b'x'; 64]).churn(addr, rounds, 32),
@@ -147,7 +150,7 @@ pub(crate) fn run(args: &Args) -> io::Result<()> {
             }
         }
     }
-    for (server, timeout) in [(Server::Raw, None), (Server::Raw, Some("60"))] {
+    for (server, timeout) in [(Name::Switchboard, None), (Name::Switchboard, Some("60"))] {
         let with = if timeout.is_some() { "with an idle timeout" } else { "without one" };
         let bytes = idle_memory(server, timeout, args.idle)?;
         println!("memory per idle connection, {} of them, {with}: {bytes:.0} bytes", args.idle);
@@ -167,53 +170,11 @@ fn per_request(once: u64, twice: u64, scenario: &Scenario, rounds: usize) -> f64
     (twice as f64 - once as f64) / (rounds * scenario.per_round) as f64
 }
 
-/// A server as a process of its own, under a tool.
-struct Served {
-    child: Child,
-    addr: SocketAddr,
-}
-
-impl Served {
-    fn start(tool: &[&str], server: Server, timeout: Option<&str>) -> io::Result<Served> {
-        let own = std::env::current_exe()?;
-        let mut command = match tool {
-            [] => Command::new(&own),
-            [tool, arguments @ ..] => {
-                let mut command = Command::new(tool);
-                command.args(arguments).arg(&own);
-                command
-            }
-        };
-        let name = match server {
-            Server::Raw => "raw",
-            Server::Lines => "lines",
-            Server::Length => "length",
-        };
-        command.args(["serve", name]);
-        if let Some(seconds) = timeout {
-            command.args(["--idle-timeout", seconds]);
-        }
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
-        let stdout = child.stdout.take().ok_or_else(|| io::Error::other("no output of the server"))?;
-        let mut line = String::new();
-        BufReader::new(stdout).read_line(&mut line)?;
-        let addr = line.trim().strip_prefix("listening on ").and_then(|addr| addr.parse().ok());
-        let addr = addr.ok_or_else(|| io::Error::other(format!("the server said {line:?}")))?;
-        Ok(Served { child, addr })
-    }
-
-    fn stop(mut self) -> io::Result<()> {
-        drop(self.child.stdin.take());
-        self.child.wait()?;
-        Ok(())
-    }
-}
-
 /// Instructions in user space that the server executes, in total.
 fn instructions(scenario: &Scenario, rounds: usize) -> io::Result<u64> {
     let out = std::env::temp_dir().join(format!("switchboard-count-{}.callgrind", std::process::id()));
     let out_option = format!("--callgrind-out-file={}", out.display());
-    let served = Served::start(&["valgrind", "--tool=callgrind", &out_option], scenario.server, None)?;
+    let served = Served::start(&["valgrind", "--tool=callgrind", &out_option], scenario.server, &[])?;
     (scenario.run)(served.addr, rounds)?;
     served.stop()?;
     let text = fs::read_to_string(&out)?;
@@ -230,7 +191,7 @@ fn instructions(scenario: &Scenario, rounds: usize) -> io::Result<u64> {
 fn system_calls(scenario: &Scenario, rounds: usize) -> io::Result<BTreeMap<String, u64>> {
     let out = std::env::temp_dir().join(format!("switchboard-count-{}.strace", std::process::id()));
     let path = out.display().to_string();
-    let served = Served::start(&["strace", "-f", "-c", "-o", &path], scenario.server, None)?;
+    let served = Served::start(&["strace", "-f", "-c", "-o", &path], scenario.server, &[])?;
     (scenario.run)(served.addr, rounds)?;
     served.stop()?;
     let text = fs::read_to_string(&out)?;
@@ -250,25 +211,18 @@ fn system_calls(scenario: &Scenario, rounds: usize) -> io::Result<BTreeMap<Strin
 
 /// Bytes of resident memory that each idle connection adds.
 #[expect(clippy::cast_precision_loss, reason = "bytes of one process stay far below 2^52")]
-fn idle_memory(which: Server, timeout: Option<&str>, connections: usize) -> io::Result<f64> {
-    let served = Served::start(&[], which, timeout)?;
+fn idle_memory(which: Name, timeout: Option<&str>, connections: usize) -> io::Result<f64> {
+    let options = timeout.map_or(Vec::new(), |seconds| vec!["--idle-timeout", seconds]);
+    let served = Served::start(&[], which, &options)?;
     let mut ping = Exchange::new(vec![b'x'; 64]);
     // The first few bring in what is there once: buffers, pages of code.
     let mut first = Exchange::connect(served.addr, 64)?;
     ping.ping_pong(&mut first, 4)?;
-    let before = resident(&served)?;
+    let before = resident(served.pid())?;
     let mut idle = Exchange::connect(served.addr, connections)?;
     ping.ping_pong(&mut idle, 1)?;
-    let after = resident(&served)?;
+    let after = resident(served.pid())?;
     drop((first, idle));
     served.stop()?;
     Ok((after as f64 - before as f64) / connections as f64)
-}
-
-fn resident(served: &Served) -> io::Result<u64> {
-    let status = fs::read_to_string(format!("/proc/{}/status", served.child.id()))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kilobytes =
-        line.and_then(|line| line.trim().strip_suffix(" kB")).and_then(|n| n.trim().parse::<u64>().ok());
-    kilobytes.map(|n| n * 1024).ok_or_else(|| io::Error::other("the kernel did not say how much is resident"))
 }

@@ -1,48 +1,48 @@
-//! The servers that are measured, each on a free port of 127.0.0.1 until standard input ends.
+//! The servers that are measured. Each says where it listens and serves until its process is ended.
 
-use std::io::{self, Read};
+use std::io;
 use std::time::Duration;
 
 use clap::ValueEnum;
 use switchboard::codec::{LengthPrefixed, Lines, Raw};
-use switchboard::{Config, Handler, Reactor, Stop, each};
+use switchboard::{Config, Handler, Reactor, each};
 
 /// Which server, and with what.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The server.
     #[arg(value_enum)]
-    pub(crate) server: Server,
+    pub(crate) name: Name,
     /// The address to listen on.
-    #[arg(long, default_value = "127.0.0.1:0")]
+    #[arg(long, default_value = "127.0.0.1:7000")]
     pub(crate) listen: String,
     /// Give every connection an idle timeout of so many seconds.
     #[arg(long)]
     pub(crate) idle_timeout: Option<u64>,
 }
 
-/// A program that echoes.
+/// A server: its library, and what it speaks if that is not bytes as they come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Server {
+pub(crate) enum Name {
     /// Bytes as they come.
-    Raw,
+    Switchboard,
     /// Line by line.
-    Lines,
+    SwitchboardLines,
     /// Messages with a four-byte big-endian length.
-    Length,
+    SwitchboardLength,
 }
 
-/// Serves as `args` say.
+/// Serves as `args` say, until the process is ended.
 pub(crate) fn run(args: &Args) -> io::Result<()> {
-    match args.server {
-        Server::Raw => serve(
+    match args.name {
+        Name::Switchboard => serve(
             args,
             each(Raw::new, |cx, bytes| {
                 cx.send(bytes);
                 Ok(())
             }),
         ),
-        Server::Lines => serve(
+        Name::SwitchboardLines => serve(
             args,
             each(Lines::new, |cx, line| {
                 cx.send(line);
@@ -50,7 +50,7 @@ pub(crate) fn run(args: &Args) -> io::Result<()> {
                 Ok(())
             }),
         ),
-        Server::Length => serve(
+        Name::SwitchboardLength => serve(
             args,
             each(LengthPrefixed::new, |cx, body| {
                 LengthPrefixed::new().encode(body, &mut cx.out())?;
@@ -66,10 +66,5 @@ fn serve<H: Handler + 'static>(args: &Args, handler: H) -> io::Result<()> {
     let mut reactor = Reactor::new(handler, config)?;
     let listener = reactor.listen(args.listen.as_str())?;
     println!("listening on {}", reactor.local_addr(listener)?);
-    let handle = reactor.handle();
-    std::thread::spawn(move || {
-        let _ = io::stdin().read_to_end(&mut Vec::new());
-        handle.stop(Stop::Now);
-    });
     reactor.run()
 }
