@@ -276,6 +276,26 @@ impl Context {
         }
     }
 
+    /// Whether reading from a connection pauses by itself while output of its own is above the high mark, as it
+    /// does unless told otherwise. It holds until the connection is told again, from its next callback or flush on;
+    /// one that is still connecting may be told as well.
+    ///
+    /// The pause is right where output answers input: a peer that does not read is not served. It is wrong where
+    /// output comes from elsewhere, as in a proxy. A proxy's upstream that echoes, and pauses likewise, would not read
+    /// until the proxy does, which would not read until the upstream does, until the write timeout ends both. A proxy
+    /// turns it off and pauses the side that *produces* the output, by [`Sent::OverHigh`], `pause` and `writable`.
+    /// The hard limit of the queue holds all the same.
+    pub fn auto_pause(&mut self, target: ConnId, on: bool) {
+        let queued = self.queued(target);
+        let Some(slot) = self.table.get_mut(target) else { return };
+        slot.read_when_over_high = !on;
+        if !on && slot.odd.any(Odd::OVER_HIGH) {
+            self.table.let_go(target.slot(), Odd::OVER_HIGH);
+        } else if on && target == self.current && queued > self.config.queued_bytes_high {
+            self.halt = true;
+        }
+    }
+
     // ---- Timers ----
 
     /// Sets a timer of a connection: `Handler::timer` is called with `key` once `after` has passed, counted
@@ -387,6 +407,7 @@ impl Context {
     ///
     ///     fn opened(&mut self, cx: &mut Context, _: &Peer) -> Option<(Raw, ConnId)> {
     ///         let id = cx.id();
+    ///         cx.auto_pause(id, false); // what waits for it came from the other side
     ///         if let Some(client) = self.clients.remove(&id) {
     ///             return Some((Raw::new(), client));
     ///         }

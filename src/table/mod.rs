@@ -100,6 +100,7 @@ impl Table {
         slot.state = state;
         slot.peer = peer;
         slot.counted = false;
+        slot.read_when_over_high = false;
         slot.received = 0;
         slot.sent = 0;
         slot.last_activity = now;

@@ -130,6 +130,8 @@ pub(crate) struct Slot {
     pub(crate) peer: Addr,
     /// Whether it counts for the cap of its peer's address.
     pub(crate) counted: bool,
+    /// Whether it is read however much output of its own waits.
+    pub(crate) read_when_over_high: bool,
 }
 
 impl Slot {
@@ -149,6 +151,7 @@ impl Slot {
             drop_until: 0,
             peer: Addr::Unnamed,
             counted: false,
+            read_when_over_high: false,
         }
     }
 

@@ -412,3 +412,36 @@ fn a_paused_connection_still_sends_and_can_be_closed() {
         log.check();
     }
 }
+
+// A relay's output comes from elsewhere: its peer is read although it takes nothing, until told otherwise.
+#[test]
+fn without_the_automatic_pause_a_connection_is_read_above_its_high_mark() {
+    const MUCH: usize = 3 << 20;
+    let log = Log::default();
+    let server = narrow_lines(Config::default(), &log, |script| {
+        script.opened(|cx, _| cx.auto_pause(cx.id(), false)).received(|cx, line| {
+            match line {
+                b"much" => assert_eq!(cx.send(&pattern(MUCH)), Sent::OverHigh),
+                b"pause" => cx.auto_pause(cx.id(), true),
+                _ => {}
+            }
+            Ok(())
+        })
+    });
+    let mut client = server.connect();
+    client.write_all(b"much\n").expect("written");
+    let heard = log.clone();
+    server.wait_until(move |_, cx| {
+        heard.count("received") == 1 && cx.connections().all(|conn| conn.queued > MUCH / 2)
+    });
+    client.write_all(b"heard\npause\nunheard\n").expect("written");
+    let heard = log.clone();
+    server.wait_until(move |_, cx| heard.count("received") == 3 && cx.connections().all(|conn| conn.paused));
+    let id = only(&server);
+    server.with(move |_, cx| cx.auto_pause(id, false));
+    let heard = log.clone();
+    server.wait_until(move |_, cx| heard.count("received") == 4 && cx.connections().all(|conn| !conn.paused));
+    client.read_exact(&mut vec![0; MUCH]).expect("read");
+    drop(client);
+    server.stop();
+}

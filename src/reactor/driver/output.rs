@@ -157,6 +157,7 @@ impl<H: Handler, N: Network> Reactor<H, N> {
         let slot = &mut self.cx.table.slots[index];
         if self.cx.table.queues.queued(slot.queue) > self.cx.config.queued_bytes_high
             && !slot.odd.any(Odd::OVER_HIGH)
+            && !slot.read_when_over_high
             && !slot.state.is_closing()
         {
             slot.odd.set(Odd::OVER_HIGH);

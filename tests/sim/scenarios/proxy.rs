@@ -30,6 +30,8 @@ impl Handler for Proxy {
 
     fn opened(&mut self, cx: &mut Context, _: &Peer) -> Option<(Raw, ConnId)> {
         let id = cx.id();
+        // The output of one side is the input of the other, and it is the other that pauses.
+        cx.auto_pause(id, false);
         if let Some(client) = self.clients.remove(&id) {
             return Some((Raw::new(), client));
         }
@@ -92,10 +94,7 @@ pub(super) fn run(sim: Sim) {
     });
     let faults = draw.faults();
     let small = [256 << 10, 4096, 64];
-    // The echo reads whatever it cannot send yet. Did it stop, too, while the proxy waits for it, then both would
-    // wait for the other to read.
-    let mut upstream = config.clone();
-    upstream.queued_bytes_high = 32 << 10;
+    let upstream = config.clone();
     let mut scenario = sim
         .server(Proxy::default())
         .config(config)
