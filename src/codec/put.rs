@@ -46,6 +46,56 @@ pub trait Put {
     fn put_u64_le(&mut self, n: u64) {
         self.put_slice(&n.to_le_bytes());
     }
+
+    /// Appends two bytes of a number with a sign, big-endian.
+    fn put_i16(&mut self, n: i16) {
+        self.put_slice(&n.to_be_bytes());
+    }
+
+    /// Appends two bytes of a number with a sign, little-endian.
+    fn put_i16_le(&mut self, n: i16) {
+        self.put_slice(&n.to_le_bytes());
+    }
+
+    /// Appends four bytes of a number with a sign, big-endian.
+    fn put_i32(&mut self, n: i32) {
+        self.put_slice(&n.to_be_bytes());
+    }
+
+    /// Appends four bytes of a number with a sign, little-endian.
+    fn put_i32_le(&mut self, n: i32) {
+        self.put_slice(&n.to_le_bytes());
+    }
+
+    /// Appends eight bytes of a number with a sign, big-endian.
+    fn put_i64(&mut self, n: i64) {
+        self.put_slice(&n.to_be_bytes());
+    }
+
+    /// Appends eight bytes of a number with a sign, little-endian.
+    fn put_i64_le(&mut self, n: i64) {
+        self.put_slice(&n.to_le_bytes());
+    }
+
+    /// Appends the four bytes of a floating-point number (IEEE 754), big-endian.
+    fn put_f32(&mut self, n: f32) {
+        self.put_slice(&n.to_be_bytes());
+    }
+
+    /// Appends the four bytes of a floating-point number (IEEE 754), little-endian.
+    fn put_f32_le(&mut self, n: f32) {
+        self.put_slice(&n.to_le_bytes());
+    }
+
+    /// Appends the eight bytes of a floating-point number (IEEE 754), big-endian.
+    fn put_f64(&mut self, n: f64) {
+        self.put_slice(&n.to_be_bytes());
+    }
+
+    /// Appends the eight bytes of a floating-point number (IEEE 754), little-endian.
+    fn put_f64_le(&mut self, n: f64) {
+        self.put_slice(&n.to_le_bytes());
+    }
 }
 
 impl Put for Vec<u8> {
@@ -82,6 +132,27 @@ mod tests {
         out.put_u64_le(8);
         assert_eq!(out[..13], [1, 2, 3, 3, 2, 4, 5, 6, 7, 7, 6, 5, 4]);
         assert_eq!(out[13..], [0, 0, 0, 0, 0, 0, 0, 8, 8, 0, 0, 0, 0, 0, 0, 0]);
+    }
+
+    #[test]
+    fn numbers_with_a_sign_or_a_point_are_written_likewise() {
+        let mut out = Vec::new();
+        out.put_i16(-2);
+        out.put_i16_le(-2);
+        out.put_i32(-2);
+        out.put_i32_le(-2);
+        assert_eq!(out, [255, 254, 254, 255, 255, 255, 255, 254, 254, 255, 255, 255]);
+        out.clear();
+        out.put_i64(i64::MIN);
+        out.put_i64_le(i64::MIN);
+        assert_eq!(out, [0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x80]);
+        out.clear();
+        out.put_f32(1.0);
+        out.put_f32_le(1.0);
+        out.put_f64(-2.0);
+        out.put_f64_le(-2.0);
+        assert_eq!(out[..8], [0x3f, 0x80, 0, 0, 0, 0, 0x80, 0x3f]);
+        assert_eq!(out[8..], [0xc0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xc0]);
     }
 
     #[test]
