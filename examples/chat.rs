@@ -216,7 +216,7 @@ fn printable(line: &[u8]) -> String {
 }
 
 fn main() -> ExitCode {
-    shared::main("A chat with rooms and nicknames.", ([127, 0, 0, 1], 7003), serve)
+    shared::main("A chat with rooms and nicknames.", ([127, 0, 0, 1], 7003), [], |addr, []| serve(addr))
 }
 
 fn serve(addr: SocketAddr) -> io::Result<()> {

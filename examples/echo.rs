@@ -41,7 +41,9 @@ impl Handler for Echo {
 }
 
 fn main() -> ExitCode {
-    shared::main("Sends every byte back to whoever sent it.", ([127, 0, 0, 1], 7000), serve)
+    shared::main("Sends every byte back to whoever sent it.", ([127, 0, 0, 1], 7000), [], |addr, []| {
+        serve(addr)
+    })
 }
 
 fn serve(addr: SocketAddr) -> io::Result<()> {

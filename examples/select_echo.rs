@@ -28,7 +28,7 @@ mod shared;
 #[cfg(unix)]
 fn main() -> std::process::ExitCode {
     let about = "Sends every byte back to whoever sent it, by select(readable, writable, exceptional).";
-    shared::main(about, ([127, 0, 0, 1], 7001), unix::serve)
+    shared::main(about, ([127, 0, 0, 1], 7001), [], |addr, []| unix::serve(addr))
 }
 
 #[cfg(not(unix))]

@@ -59,7 +59,7 @@ impl Handler for Upper {
 }
 
 fn main() -> ExitCode {
-    shared::main("Sends every line back in capitals.", ([127, 0, 0, 1], 7002), serve)
+    shared::main("Sends every line back in capitals.", ([127, 0, 0, 1], 7002), [], |addr, []| serve(addr))
 }
 
 fn serve(addr: SocketAddr) -> io::Result<()> {

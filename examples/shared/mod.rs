@@ -1,5 +1,6 @@
-//! What every example needs and none is about: its one argument, its first two lines, its exit code.
+//! What every example needs and none is about: its arguments, its first two lines, its exit code.
 
+use std::fmt::Display;
 use std::io::{self, ErrorKind, Write};
 use std::net::SocketAddr;
 use std::process::ExitCode;
@@ -9,31 +10,42 @@ use switchboard::Addr;
 
 const NAME: &str = env!("CARGO_BIN_NAME");
 
-/// Runs `serve` with the address that the arguments name, or else `default`: the `main` of a server.
+/// An option of one program: its name, what it is, and what it is unless told otherwise.
+pub(crate) type Named = (&'static str, &'static str, &'static str);
+
+/// Runs `serve` with the address that the arguments name, or else `default`, and with the options: the `main` of a server.
 ///
-/// Exit codes: 0 when it was asked to end (or for `--help`), 1 when it failed, 2 for arguments it does not know.
-pub(crate) fn main(
+/// Exit codes: 0 when it was asked to end (or for `--help`), 1 when it failed, 2 for arguments it does not know. A
+/// `serve` that does not like an option answers [`ErrorKind::InvalidInput`].
+pub(crate) fn main<const N: usize>(
     about: &str,
     default: impl Into<SocketAddr>,
-    serve: impl FnOnce(SocketAddr) -> io::Result<()>,
+    options: [Named; N],
+    serve: impl FnOnce(SocketAddr, [String; N]) -> io::Result<()>,
 ) -> ExitCode {
     env_logger::init_from_env(env_logger::Env::default().default_filter_or("warn"));
     let default = default.into();
-    let addr = match listen_addr(default) {
-        Ok(Some(addr)) => addr,
+    let more = options.map(|(name, what, _)| format!(" [--{name} {what}]")).concat();
+    let bad = |error: &dyn Display| {
+        eprintln!("{NAME}: {error}; expected --listen ADDR:PORT{more}, such as --listen {default}");
+        ExitCode::from(2)
+    };
+    let (addr, values) = match arguments(default, options) {
+        Ok(Some(arguments)) => arguments,
         Ok(None) => {
             println!(
-                "{about}\n\nusage: {NAME} [--listen ADDR:PORT]    (default {default}; port 0 is a free one)"
+                "{about}\n\nusage: {NAME} [--listen ADDR:PORT]{more}    (default {default}; port 0 is a free one)"
             );
+            for (name, _, default) in options {
+                println!("       --{name} is {default} unless told otherwise");
+            }
             return ExitCode::SUCCESS;
         }
-        Err(error) => {
-            eprintln!("{NAME}: {error}; expected --listen ADDR:PORT, such as --listen {default}");
-            return ExitCode::from(2);
-        }
+        Err(error) => return bad(&error),
     };
-    match serve(addr) {
+    match serve(addr, values) {
         Ok(()) => ExitCode::SUCCESS,
+        Err(error) if error.kind() == ErrorKind::InvalidInput => bad(&error),
         Err(error) => {
             eprintln!("{NAME}: cannot serve {addr}: {error}{}", advice(&error));
             ExitCode::FAILURE
@@ -53,18 +65,26 @@ pub(crate) fn announce(addr: impl Into<Addr>) -> io::Result<()> {
     }
 }
 
-/// The address to listen on; `None` when asked for help.
-fn listen_addr(default: SocketAddr) -> Result<Option<SocketAddr>, lexopt::Error> {
-    let mut addr = default;
+/// The address to listen on and the options; `None` when asked for help.
+fn arguments<const N: usize>(
+    default: SocketAddr,
+    options: [Named; N],
+) -> Result<Option<(SocketAddr, [String; N])>, lexopt::Error> {
+    let (mut addr, mut values) = (default, options.map(|(_, _, default)| default.to_owned()));
     let mut args = Parser::from_env();
     while let Some(arg) = args.next()? {
-        match arg {
-            Arg::Long("listen") => addr = args.value()?.parse()?,
-            Arg::Long("help") | Arg::Short('h') => return Ok(None),
-            Arg::Long(_) | Arg::Short(_) | Arg::Value(_) => return Err(arg.unexpected()),
+        let option = match &arg {
+            Arg::Long(name) => options.iter().position(|(option, ..)| option == name),
+            Arg::Short(_) | Arg::Value(_) => None,
+        };
+        match (option, arg) {
+            (Some(at), _) => values[at] = args.value()?.string()?,
+            (None, Arg::Long("listen")) => addr = args.value()?.parse()?,
+            (None, Arg::Long("help") | Arg::Short('h')) => return Ok(None),
+            (None, arg) => return Err(arg.unexpected()),
         }
     }
-    Ok(Some(addr))
+    Ok(Some((addr, values)))
 }
 
 /// What can be done about an error of `listen`.

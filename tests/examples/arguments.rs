@@ -6,15 +6,26 @@ use std::process::{Command, Output, Stdio};
 
 use rustix::process::Signal;
 
-use crate::server::Server;
+use crate::server::{Server, call, nobody};
 use crate::{Running, example};
 
-/// Every example, and the address it listens on unless told otherwise.
-const EXAMPLES: [(&str, &str); 4] = [
-    ("echo", "127.0.0.1:7000"),
-    ("select_echo", "127.0.0.1:7001"),
-    ("upper", "127.0.0.1:7002"),
-    ("chat", "127.0.0.1:7003"),
+/// Every server, the address it listens on unless told otherwise, and its other options.
+const EXAMPLES: [(&str, &str, &str); 7] = [
+    ("echo", "127.0.0.1:7000", ""),
+    ("select_echo", "127.0.0.1:7001", ""),
+    ("upper", "127.0.0.1:7002", ""),
+    ("chat", "127.0.0.1:7003", ""),
+    ("offload", "127.0.0.1:7004", ""),
+    ("proxy", "127.0.0.1:7005", " [--to ADDR:PORT]"),
+    ("shards", "127.0.0.1:7006", " [--reactors COUNT]"),
+];
+
+/// Those that are a client, too, and what is called with.
+const TWO_SIDED: [(&str, &str, &str); 4] = [
+    ("fixed_length", "127.0.0.1:7010", "[COUNT]"),
+    ("typed_messages", "127.0.0.1:7011", "[move X Y | where]..."),
+    ("ascii_length", "127.0.0.1:7012", "[MESSAGE]..."),
+    ("one_shot", "127.0.0.1:7013", "WORD..."),
 ];
 
 fn run(name: &str, args: &[&OsStr]) -> Output {
@@ -24,7 +35,7 @@ fn run(name: &str, args: &[&OsStr]) -> Output {
 #[test]
 fn bad_arguments_are_one_line_that_says_what_was_expected_and_exit_code_2() {
     let what = OsStr::new;
-    for (name, default) in EXAMPLES {
+    for (name, default, options) in EXAMPLES {
         for args in [
             &[what("--listen"), what("nonsense")][..],
             &[what("--listen"), what("localhost:7000")],
@@ -40,7 +51,7 @@ fn bad_arguments_are_one_line_that_says_what_was_expected_and_exit_code_2() {
             assert_eq!(output.status.code(), Some(2), "{name} {args:?}");
             assert!(output.stdout.is_empty(), "{name} {args:?}");
             let message = String::from_utf8(output.stderr).expect("UTF-8");
-            let expected = format!("; expected --listen ADDR:PORT, such as --listen {default}\n");
+            let expected = format!("; expected --listen ADDR:PORT{options}, such as --listen {default}\n");
             assert!(message.starts_with(&format!("{name}: ")), "{message}");
             assert!(message.ends_with(&expected) && message.lines().count() == 1, "{message}");
         }
@@ -49,12 +60,12 @@ fn bad_arguments_are_one_line_that_says_what_was_expected_and_exit_code_2() {
 
 #[test]
 fn help_is_printed_and_exit_code_0() {
-    for (name, default) in EXAMPLES {
+    for (name, default, options) in EXAMPLES {
         for arg in ["--help", "-h"] {
             let output = run(name, &[OsStr::new(arg)]);
             assert_eq!((output.status.code(), output.stderr.as_slice()), (Some(0), &b""[..]));
             let help = String::from_utf8(output.stdout).expect("UTF-8");
-            assert!(help.contains(&format!("usage: {name} [--listen ADDR:PORT]")), "{help}");
+            assert!(help.contains(&format!("usage: {name} [--listen ADDR:PORT]{options}")), "{help}");
             assert!(help.contains(&format!("default {default}")), "{help}");
         }
     }
@@ -62,7 +73,8 @@ fn help_is_printed_and_exit_code_0() {
 
 #[test]
 fn an_address_in_use_is_named_with_what_can_be_done() {
-    for (name, _) in EXAMPLES {
+    // A second `shards` would join the first one on its port.
+    for (name, ..) in EXAMPLES.into_iter().filter(|(name, ..)| *name != "shards") {
         let server = Server::start(name);
         let address = server.address.to_string();
         let output = run(name, &[OsStr::new("--listen"), OsStr::new(&address)]);
@@ -76,7 +88,7 @@ fn an_address_in_use_is_named_with_what_can_be_done() {
 
 #[test]
 fn an_address_of_another_machine_is_named() {
-    for (name, _) in EXAMPLES {
+    for (name, ..) in EXAMPLES {
         // Reserved for documentation: nobody's.
         let output = run(name, &[OsStr::new("--listen=192.0.2.1:7000")]);
         assert_eq!(output.status.code(), Some(1));
@@ -87,7 +99,7 @@ fn an_address_of_another_machine_is_named() {
 
 #[test]
 fn a_listener_on_ipv6_says_so() {
-    for (name, _) in EXAMPLES {
+    for (name, ..) in EXAMPLES {
         let mut command = Command::new(example(name));
         let mut server = Running::start(command.args(["--listen=[::1]:0"]));
         let address = server.address();
@@ -98,7 +110,7 @@ fn a_listener_on_ipv6_says_so() {
 
 #[test]
 fn a_signal_right_after_the_first_line_drains() {
-    for (name, _) in EXAMPLES {
+    for (name, ..) in EXAMPLES {
         for signal in [Signal::INT, Signal::TERM] {
             let mut command = Command::new(example(name));
             let mut server = Running::start(command.args(["--listen=127.0.0.1:0"]));
@@ -108,5 +120,86 @@ fn a_signal_right_after_the_first_line_drains() {
             assert_eq!(code, Some(0), "{name}");
             assert!(rest.lines().last().is_some_and(|line| line.starts_with("served 0 ")), "{name}: {rest}");
         }
+    }
+}
+
+#[test]
+fn bad_options_are_one_line_that_says_what_was_expected_and_exit_code_2() {
+    for (name, option, complaint) in [
+        ("proxy", "--to=nowhere", "proxy: --to \"nowhere\" is no address"),
+        ("shards", "--reactors=0", "shards: --reactors \"0\" is neither auto nor 1 to 1024"),
+        ("shards", "--reactors=many", "shards: --reactors \"many\" is neither"),
+    ] {
+        let output = run(name, &[OsStr::new("--listen=127.0.0.1:0"), OsStr::new(option)]);
+        assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(2), &b""[..]));
+        let message = String::from_utf8(output.stderr).expect("UTF-8");
+        assert!(message.starts_with(complaint), "{message}");
+        assert!(message.contains("; expected --listen") && message.lines().count() == 1, "{message}");
+    }
+}
+
+#[test]
+fn bad_arguments_of_either_side_say_what_was_expected() {
+    let what = OsStr::new;
+    for (name, default, words) in TWO_SIDED {
+        for args in [
+            &[][..],
+            &[what("nonsense")],
+            &[what("--listen"), what("127.0.0.1:0")],
+            &[what("serve"), what("--listen"), what("nonsense")],
+            &[what("serve"), what("7000")],
+            &[what("serve"), what("--what")],
+            &[what("call")],
+            &[what("call"), what("localhost")],
+            &[what("call"), what("--what")],
+            &[what("call"), what("127.0.0.1:1"), OsStr::from_bytes(b"\xff")],
+        ] {
+            let output = run(name, args);
+            assert_eq!(output.status.code(), Some(2), "{name} {args:?}");
+            assert!(output.stdout.is_empty(), "{name} {args:?}");
+            let message = String::from_utf8(output.stderr).expect("UTF-8");
+            let expected = format!(
+                "; expected {name} serve [--listen ADDR:PORT], or {name} call ADDR:PORT {words}, such as call {default}\n"
+            );
+            assert!(message.starts_with(&format!("{name}: ")), "{message}");
+            assert!(message.ends_with(&expected) && message.lines().count() == 1, "{message}");
+        }
+        for args in
+            [&[what("--help")][..], &[what("-h")], &[what("serve"), what("-h")], &[what("call"), what("-h")]]
+        {
+            let output = run(name, args);
+            assert_eq!((output.status.code(), output.stderr.as_slice()), (Some(0), &b""[..]));
+            let help = String::from_utf8(output.stdout).expect("UTF-8");
+            assert!(help.contains(&format!("usage: {name} serve [--listen ADDR:PORT]")), "{help}");
+            assert!(help.contains(&format!("{name} call ADDR:PORT {words}")), "{help}");
+        }
+    }
+}
+
+#[test]
+fn d4_a_call_that_is_refused_says_so_and_what_can_be_done() {
+    for (name, ..) in TWO_SIDED {
+        // Every one of them takes this.
+        let words: &[&str] = if name == "one_shot" { &["a"] } else { &[] };
+        let address = nobody();
+        let (code, stdout, stderr) = call(name, address, words);
+        assert_eq!((code, stdout.as_str()), (Some(1), ""));
+        let expected = format!("{name}: call {address}: socket error: Connection refused");
+        assert!(stderr.starts_with(&expected) && stderr.ends_with("with serve\n"), "{stderr}");
+        assert_eq!(stderr.lines().count(), 1, "{stderr}");
+    }
+}
+
+#[test]
+fn a_server_that_is_called_drains_at_a_signal_and_says_when_its_address_is_taken() {
+    for (name, ..) in TWO_SIDED {
+        let server = Server::serve(name);
+        let address = format!("--listen={}", server.address);
+        let output = run(name, &[OsStr::new("serve"), OsStr::new(&address)]);
+        assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(1), &b""[..]));
+        let message = String::from_utf8(output.stderr).expect("UTF-8");
+        assert!(message.contains("--listen chooses another") && message.lines().count() == 1, "{message}");
+        let summary = server.terminate();
+        assert!(summary.starts_with("served 0 clients, 0 "), "{summary}");
     }
 }

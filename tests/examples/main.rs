@@ -5,10 +5,18 @@
 #![cfg(target_os = "linux")]
 
 mod arguments;
+mod ascii_length;
 mod chat;
+mod client;
 mod echo;
+mod fixed_length;
+mod offload;
+mod one_shot;
+mod proxy;
 mod select_echo;
 mod server;
+mod shards;
+mod typed_messages;
 mod upper;
 
 use std::collections::BTreeMap;

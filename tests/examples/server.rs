@@ -3,11 +3,11 @@
 use std::fs;
 use std::io::Read;
 use std::net::{SocketAddr, TcpStream};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal};
 
 use crate::{PATIENCE, Running, example};
 
@@ -21,10 +21,24 @@ pub(crate) struct Server {
 impl Server {
     /// Starts the example `name`, and checks that it says where it listens and how to talk to it.
     pub(crate) fn start(name: &str) -> Server {
+        Server::start_with(name, &[])
+    }
+
+    /// Starts the example `name` with options besides its address.
+    pub(crate) fn start_with(name: &str, options: &[&str]) -> Server {
         let mut command = Command::new(example(name));
-        let mut running = Running::start(command.args(["--listen", "127.0.0.1:0"]));
+        let mut running = Running::start(command.args(["--listen", "127.0.0.1:0"]).args(options));
         let address = running.address();
         assert_eq!(running.line(), format!("try: nc {} {}", address.ip(), address.port()));
+        Server { running, address }
+    }
+
+    /// Starts the server of an example that is a client, too.
+    pub(crate) fn serve(name: &str) -> Server {
+        let mut command = Command::new(example(name));
+        let mut running = Running::start(command.args(["serve", "--listen", "127.0.0.1:0"]));
+        let address = running.address();
+        assert_eq!(running.line(), format!("try: {name} call {address}"));
         Server { running, address }
     }
 
@@ -34,6 +48,16 @@ impl Server {
         client.set_read_timeout(Some(PATIENCE)).expect("timeout");
         client.set_write_timeout(Some(PATIENCE)).expect("timeout");
         client
+    }
+
+    /// Its process id.
+    pub(crate) fn pid(&self) -> Pid {
+        self.running.pid()
+    }
+
+    /// Waits for its end: its exit code and its last words.
+    pub(crate) fn end(self) -> (Option<i32>, String) {
+        self.running.end()
     }
 
     /// Sends it a signal.
@@ -64,11 +88,33 @@ impl Server {
         self.ends_with(summary);
     }
 
+    /// Asks it to end, checks that it does with exit code 0, and answers with its last words.
+    pub(crate) fn terminate(self) -> String {
+        let (code, rest) = self.running.terminate();
+        assert_eq!(code, Some(0), "{rest}");
+        rest
+    }
+
     /// Checks that it ends with exit code 0 and `summary` as its last words.
     #[track_caller]
     pub(crate) fn ends_with(self, summary: &str) {
         assert_eq!(self.running.end(), (Some(0), format!("{summary}\n")));
     }
+}
+
+/// Runs the client of an example that is a server, too: its exit code, what it printed, and what it complained about.
+pub(crate) fn call(name: &str, address: SocketAddr, words: &[&str]) -> (Option<i32>, String, String) {
+    let mut command = Command::new(example(name));
+    let output = command.arg("call").arg(address.to_string()).args(words).stdin(Stdio::null()).output();
+    let output = output.expect("it runs");
+    let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
+    (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
+/// An address where nobody listens.
+pub(crate) fn nobody() -> SocketAddr {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.local_addr().expect("bound")
 }
 
 /// Closes a connection by a reset.

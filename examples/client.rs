@@ -1,0 +1,180 @@
+//! Talks to any server from the terminal: lines in, lines out, as `nc` does.
+//!
+//! ```text
+//! cargo run --release --example client -- 127.0.0.1:7002
+//! cargo run --release --example client -- 127.0.0.1:7000 < README.md
+//! ```
+//!
+//! What is typed is sent a line at a time, what comes back is printed as it comes. At the end of the input (Ctrl-D) the
+//! client ends its side, and goes on printing until the server has ended, too. The input is read by a thread, which hands
+//! it over through the reactor's handle: a file is always readable and a terminal is shared with the shell, so that neither
+//! belongs into a poll, and making the terminal non-blocking would break the shell after us. A server that reads more slowly
+//! than the file is read slows the thread down. Exit codes: 0 after an orderly end, 1 after any other, 2 for arguments it
+//! does not know.
+
+use std::env;
+use std::io::{self, BufRead, ErrorKind, Write};
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread;
+
+use switchboard::codec::Raw;
+use switchboard::{
+    Bytes, Close, CloseReason, Config, Conn, ConnId, ConnectError, Context, Handle, Handler, Peer, Reactor,
+    Result, Sent, Stop,
+};
+
+/// Input that was read and not sent yet: no more than this is read ahead.
+const AHEAD_BYTES_MAX: usize = 64 << 10;
+
+/// Where the thread waits while the server takes nothing.
+#[derive(Default)]
+struct Gate {
+    shut: Mutex<bool>,
+    opened: Condvar,
+}
+
+impl Gate {
+    fn set(&self, shut: bool) {
+        *self.shut.lock().unwrap_or_else(PoisonError::into_inner) = shut;
+        self.opened.notify_all();
+    }
+
+    fn pass(&self) {
+        let shut = self.shut.lock().unwrap_or_else(PoisonError::into_inner);
+        drop(self.opened.wait_while(shut, |shut| *shut).unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+struct Client {
+    server: ConnId,
+    gate: Arc<Gate>,
+    failure: Option<String>,
+}
+
+impl Client {
+    /// Some input, or its end.
+    fn input(&mut self, cx: &mut Context, input: Option<Bytes>) {
+        let Some(bytes) = input else { return cx.finish(self.server) };
+        if cx.send_bytes_to(self.server, bytes) != Sent::OverHigh {
+            self.gate.set(false);
+        }
+    }
+}
+
+impl Handler for Client {
+    type Codec = Raw;
+    type Session = ();
+
+    fn opened(&mut self, _: &mut Context, _: &Peer) -> Option<(Raw, ())> {
+        Some((Raw::new(), ()))
+    }
+
+    // Whoever reads our output may be slow, and then so are we: there is nobody else to be served meanwhile.
+    fn received(&mut self, _: &mut Context, _: Conn<'_, Self>, bytes: &[u8]) -> Result {
+        let mut stdout = io::stdout();
+        stdout.write_all(bytes)?;
+        stdout.flush()?;
+        Ok(())
+    }
+
+    fn writable(&mut self, _: &mut Context, _: Conn<'_, Self>) -> Result {
+        self.gate.set(false);
+        Ok(())
+    }
+
+    fn half_closed(&mut self, cx: &mut Context, conn: Conn<'_, Self>) -> Result {
+        // What is typed from now on could reach nobody who answers.
+        cx.close(conn.id, Close::Flush);
+        Ok(())
+    }
+
+    fn closed(&mut self, cx: &mut Context, (): (), why: &CloseReason) {
+        if !why.is_orderly() {
+            self.failure = Some(why.to_string());
+        }
+        cx.stop(Stop::Now);
+    }
+
+    fn connect_failed(&mut self, cx: &mut Context, _: u64, why: &CloseReason) {
+        self.failure = Some(why.to_string());
+        cx.stop(Stop::Now);
+    }
+}
+
+/// Reads the input a piece at a time and hands it to the loop.
+fn read_input(handle: &Handle<Client>, gate: &Gate) {
+    let mut stdin = io::stdin().lock();
+    loop {
+        let input = match next_piece(&mut stdin) {
+            Ok(bytes) => Some(Bytes::from(bytes)).filter(|bytes| !bytes.is_empty()),
+            Err(error) => {
+                eprintln!("client: the input cannot be read: {error}");
+                None
+            }
+        };
+        let ended = input.is_none();
+        gate.set(true);
+        // Refused, the loop has ended.
+        if handle.post(move |client, cx| client.input(cx, input)).is_err() || ended {
+            return;
+        }
+        gate.pass();
+    }
+}
+
+/// What can be read without waiting again, once there is anything: a line of a terminal, much of a file. Nothing at
+/// the end.
+fn next_piece(stdin: &mut impl BufRead) -> io::Result<Vec<u8>> {
+    let bytes = loop {
+        match stdin.fill_buf() {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            other => break other?,
+        }
+    };
+    let bytes = bytes[..bytes.len().min(AHEAD_BYTES_MAX)].to_vec();
+    stdin.consume(bytes.len());
+    Ok(bytes)
+}
+
+fn main() -> ExitCode {
+    env_logger::init_from_env(env_logger::Env::default().default_filter_or("warn"));
+    let args: Vec<_> = env::args_os().skip(1).collect();
+    let addr = match &args[..] {
+        [arg] if arg == "--help" || arg == "-h" => {
+            println!("Talks to a server from the terminal.\n\nusage: client ADDR:PORT");
+            return ExitCode::SUCCESS;
+        }
+        [arg] => arg.to_str().and_then(|arg| arg.parse().ok()),
+        _ => None,
+    };
+    let Some(addr) = addr else {
+        eprintln!("client: expected one address, such as client 127.0.0.1:7000");
+        return ExitCode::from(2);
+    };
+    match talk(addr) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("client: {addr}: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn talk(addr: SocketAddr) -> io::Result<()> {
+    let gate = Arc::new(Gate::default());
+    let client = Client { server: ConnId::NONE, gate: Arc::clone(&gate), failure: None };
+    let mut reactor = Reactor::new(client, Config::default())?;
+    let connect = |client: &mut Client, cx: &mut Context| {
+        // Good at once: what is typed meanwhile waits in its queue.
+        client.server = cx.connect(addr, 0)?;
+        Ok(())
+    };
+    reactor.with(connect).map_err(|error: ConnectError| io::Error::other(error))?;
+    let handle = reactor.handle();
+    thread::spawn(move || read_input(&handle, &gate));
+    reactor.run()?;
+    // The thread may still wait for input. It ends with the process.
+    reactor.into_handler().failure.map_or(Ok(()), |why| Err(io::Error::other(why)))
+}
