@@ -66,7 +66,10 @@ impl Stream for OsStream {
     fn recv(&self, buf: &mut [u8]) -> io::Result<usize> {
         // An empty buffer would make every stream look ended.
         debug_assert!(!buf.is_empty());
-        Ok(rustix::net::recv(&self.0, buf, RecvFlags::empty())?.0)
+        match rustix::net::recv(&self.0, buf, RecvFlags::empty()) {
+            Ok((received, _)) => Ok(received),
+            Err(error) => failed(error),
+        }
     }
 
     fn recv_urgent(&self) -> io::Result<u8> {
@@ -79,7 +82,7 @@ impl Stream for OsStream {
 
     #[inline]
     fn send(&self, bytes: &[u8]) -> io::Result<usize> {
-        Ok(rustix::net::send(&self.0, bytes, SEND)?)
+        rustix::net::send(&self.0, bytes, SEND).or_else(failed)
     }
 
     fn send_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
@@ -106,6 +109,12 @@ impl Stream for OsStream {
     fn peer_addr(&self) -> io::Result<Addr> {
         SockRef::from(&self.0).peer_addr().map(|addr| name(&addr))
     }
+}
+
+/// Out of the way: a call that succeeds should not have made an error of its result first.
+#[cold]
+fn failed(error: Errno) -> io::Result<usize> {
+    Err(error.into())
 }
 
 /// A listening TCP socket of the operating system.
