@@ -113,6 +113,8 @@ pub struct Context {
     pub(crate) wishes: Wishes,
     /// Whether what waits on the flush list is so much that the end of the turn is too late for it.
     pub(crate) pressing: bool,
+    /// How many bytes of input the codec wants to see that ended the batch of frames being delivered.
+    pub(crate) wanted: usize,
     /// What ended the batch of frames being delivered, if it was not its end.
     pub(crate) fault: Option<Fault>,
     /// The most connections, once the network was asked for its limit.
@@ -185,6 +187,7 @@ impl Context {
             fresh: Vec::new(),
             wishes: Wishes::default(),
             pressing: false,
+            wanted: 0,
             fault: None,
             connections_max: usize::MAX,
         }
@@ -212,6 +215,12 @@ impl Context {
     pub(crate) fn leave(&mut self) {
         self.current = ConnId::NONE;
         self.out_room = 0;
+    }
+
+    /// The count of frames at which a visit that begins now has had its share of the turn.
+    #[inline]
+    pub(crate) fn frame_budget(&self) -> u64 {
+        self.stats.frames.saturating_add(self.config.frames_per_turn as u64)
     }
 
     /// From here on, what all connections hold together pauses reading.

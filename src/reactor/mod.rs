@@ -25,6 +25,7 @@ mod turn;
 pub(crate) use audit::Socket;
 pub use handle::{Handle, PostError};
 
+use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 use std::io;
@@ -287,8 +288,9 @@ impl<H: Handler, N: Network> Reactor<H, N> {
         self.posts.handle()
     }
 
+    #[inline]
     fn check_running(&self) -> io::Result<()> {
-        if self.run == Run::Stopped { Err(io::Error::other("the reactor has stopped")) } else { Ok(()) }
+        if self.run == Run::Stopped { Err(stopped()) } else { Ok(()) }
     }
 
     /// Whether nothing could ever happen any more.
@@ -305,16 +307,16 @@ impl<H: Handler, N: Network> Reactor<H, N> {
     /// served, and only that.
     #[inline]
     fn guard(&mut self, part: impl FnOnce(&mut Self)) {
-        if self.cx.config.isolate_panics {
-            self.guard_closely(part);
-        } else {
-            part(self);
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| part(self))) {
+            self.panicked(payload);
         }
     }
 
     #[cold]
-    fn guard_closely(&mut self, part: impl FnOnce(&mut Self)) {
-        let Err(payload) = catch_unwind(AssertUnwindSafe(|| part(self))) else { return };
+    fn panicked(&mut self, payload: Box<dyn Any + Send>) {
+        if !self.cx.config.isolate_panics {
+            resume_unwind(payload);
+        }
         let message = payload.downcast_ref::<&str>().copied();
         let message = message.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
         let message = message.unwrap_or("with no message");
@@ -333,6 +335,7 @@ impl<H: Handler, N: Network> Reactor<H, N> {
         if self.cx.table.get(id).is_some() && !wrong!(PanicKeepsConnection) {
             self.cx.table.end_with_reset(id.slot(), CloseReason::Panicked);
         }
+        self.watch(id);
     }
 
     /// Closes every socket without callbacks.
@@ -392,6 +395,11 @@ impl<H: Handler, N: Network> fmt::Debug for Reactor<H, N> {
             .field("net", &self.net)
             .finish_non_exhaustive()
     }
+}
+
+#[cold]
+fn stopped() -> io::Error {
+    io::Error::other("the reactor has stopped")
 }
 
 /// Serves `addr` with `handler` until it stops, with the default configuration: the one-line start.

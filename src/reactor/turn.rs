@@ -40,9 +40,7 @@ impl<H: Handler, N: Network> Reactor<H, N> {
         self.cx.stats.turns += 1;
 
         let backlog = self.cx.table.ready.len();
-        for event in N::iter(&events) {
-            self.dispatch(event);
-        }
+        self.dispatch_all(&events);
         self.events = Some(events);
         if self.can_accept() || self.accept_retry().is_some() || self.run != Run::Running {
             self.accept_all();
@@ -112,8 +110,41 @@ impl<H: Handler, N: Network> Reactor<H, N> {
         next
     }
 
+    /// Deals with the events of one poll.
+    // One guard for all of them, because one for each would keep it from being a part of this loop. A panic ends
+    // one visit, and those behind it follow.
+    #[inline]
+    fn dispatch_all(&mut self, events: &N::Events) {
+        let mut events = N::iter(events);
+        let mut is_done = false;
+        while !is_done {
+            self.guard(|reactor| {
+                for event in events.by_ref() {
+                    reactor.dispatch(event);
+                }
+                is_done = true;
+            });
+            if !is_done {
+                self.after_visit(ConnId::NONE);
+            }
+        }
+    }
+
     #[inline]
     fn dispatch(&mut self, event: Event) {
+        // Writable rides on every event of a connection that is registered for everything.
+        if event.readiness.without(Readiness::WRITABLE) == Readiness::READABLE {
+            if let Some(id) = event.token.as_conn() {
+                if self.serve_plain(id) {
+                    return self.after_visit(id);
+                }
+            }
+        }
+        self.dispatch_oddly(event);
+    }
+
+    #[cold]
+    fn dispatch_oddly(&mut self, event: Event) {
         let Event { token, readiness } = event;
         let Some(id) = token.as_conn() else { return self.dispatch_other(token) };
         let id = if wrong!(StaleEventServed) {
@@ -125,19 +156,12 @@ impl<H: Handler, N: Network> Reactor<H, N> {
             self.cx.stats.stale_events += 1;
             return;
         };
-        // Writable rides on every event of a connection that is registered for everything.
-        let plain = readiness.without(Readiness::WRITABLE);
-        if slot.odd.is_none() && plain == Readiness::READABLE {
-            self.guard(|reactor| reactor.serve_plain(id));
-        } else if !slot.odd.is_none() || !plain.is_empty() {
-            self.guard(|reactor| reactor.visit(id, readiness));
-        } else {
-            return;
+        if !slot.odd.is_none() || !readiness.without(Readiness::WRITABLE).is_empty() {
+            self.visit(id, readiness);
+            self.after_visit(id);
         }
-        self.after_visit(id);
     }
 
-    #[cold]
     fn dispatch_other(&mut self, token: Token) {
         if token == Token::WAKER {
             // The closures are taken below; the waker itself carries nothing.
@@ -323,18 +347,19 @@ impl<H: Handler, N: Network> Reactor<H, N> {
     // One reading of the coarse clock and one comparison for each visit: it is always on.
     #[inline]
     pub(super) fn watch(&mut self, id: ConnId) {
-        if let Some(limit) = self.cx.config.slow_callback {
+        if self.cx.config.slow_callback.is_some() {
             let now = self.net.coarse_now();
             let took = now.as_nanos().saturating_sub(self.visit_began.as_nanos());
             self.visit_began = now;
             if took >= self.watch_from {
-                self.watch_closely(id, Duration::from_nanos(took), limit);
+                self.watch_closely(id, Duration::from_nanos(took));
             }
         }
     }
 
     #[cold]
-    fn watch_closely(&mut self, id: ConnId, took: Duration, limit: Duration) {
+    fn watch_closely(&mut self, id: ConnId, took: Duration) {
+        let Some(limit) = self.cx.config.slow_callback else { return };
         self.cx.stats.slowest_callback = took.max(self.cx.stats.slowest_callback);
         let notable = limit.min(self.cx.stats.slowest_callback).as_nanos();
         self.watch_from = u64::try_from(notable).unwrap_or(u64::MAX).max(1);

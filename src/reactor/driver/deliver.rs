@@ -8,11 +8,21 @@ use crate::context::{Context, Fault};
 use crate::error::BoxError;
 use crate::handler::{Conn, Handler};
 
+/// How far delivering came, and why no further.
+#[derive(Clone, Copy)]
+pub(super) struct Delivered {
+    /// How many bytes of the input the frames took.
+    pub(super) used: usize,
+    pub(super) pause: Pause,
+}
+
 /// Why delivering stopped. Nothing in it needs dropping: the straight way ends with it.
 #[derive(Clone, Copy)]
 pub(super) enum Pause {
-    /// The codec wants to see so many bytes.
-    NeedMore(usize),
+    /// Nothing is left over.
+    Whole,
+    /// The codec wants to see as many bytes as `Context::wanted` says.
+    NeedMore,
     /// The context asks for a closer look: output above the high mark, a pause, a close.
     Halt,
     /// The frame budget is used up.
@@ -21,52 +31,62 @@ pub(super) enum Pause {
     Fault,
 }
 
-/// Cuts `input` into frames and gives them to the handler, at most `budget` of them.
+/// Cuts `input` into frames and gives them to the handler, until the count of all frames reaches `until`.
 #[inline]
 pub(super) fn deliver<H: Handler>(
     handler: &mut H,
     cx: &mut Context,
     conn: &mut Conn<'_, H>,
     input: &[u8],
-    budget: &mut usize,
-) -> (usize, Pause) {
-    let mut used = 0;
-    let mut stuck = false;
-    loop {
-        let rest = &input[used..];
+    until: u64,
+) -> Delivered {
+    let mut rest = input;
+    // The count of frames behind one that used nothing: one more such frame there and the codec is stuck.
+    let mut stuck_at = None;
+    let pause = loop {
         match conn.codec.decode(rest) {
             Ok(Decoded::Frame { frame, used: n }) => {
-                if n > rest.len() || (n == 0 && stuck && !wrong!(StuckCodecSpins)) {
-                    return fault(cx, used, Fault::Frame(codec_bug(n, rest.len())));
+                let Some(behind) = rest.get(n..) else {
+                    break fault(cx, Fault::Frame(codec_bug(n, rest.len())));
+                };
+                if n == 0 {
+                    if stuck_at == Some(cx.stats.frames) && !wrong!(StuckCodecSpins) {
+                        break fault(cx, Fault::Frame(codec_bug(n, rest.len())));
+                    }
+                    stuck_at = Some(cx.stats.frames + 1);
                 }
-                stuck = n == 0;
-                used += n;
-                *budget = budget.saturating_sub(1);
+                rest = behind;
+                cx.stats.frames += 1;
                 let lent = Conn { id: conn.id, codec: &mut *conn.codec, session: &mut *conn.session };
                 if let Err(close) = handler.received(cx, lent, frame) {
-                    return fault(cx, used, Fault::Close(close));
+                    break fault(cx, Fault::Close(close));
                 }
                 if wrong!(FramesAfterClose) {
                     cx.halt &= !cx.table.slots[conn.id.slot()].state.is_closing();
                 }
                 if cx.halt {
-                    return (used, Pause::Halt);
+                    break Pause::Halt;
                 }
                 // A frame that used nothing does not end a batch: whether the next one does is to be seen.
-                if *budget == 0 && !stuck && !wrong!(FrameBudgetMissing) {
-                    return (used, Pause::Budget);
+                if cx.stats.frames >= until && n > 0 && !wrong!(FrameBudgetMissing) {
+                    break Pause::Budget;
                 }
             }
-            Ok(Decoded::NeedMore { at_least }) => return (used, Pause::NeedMore(at_least)),
-            Err(error) => return fault(cx, used, Fault::Frame(Box::new(error))),
+            Ok(Decoded::NeedMore { .. }) if rest.is_empty() => break Pause::Whole,
+            Ok(Decoded::NeedMore { at_least }) => {
+                cx.wanted = at_least;
+                break Pause::NeedMore;
+            }
+            Err(error) => break fault(cx, Fault::Frame(Box::new(error))),
         }
-    }
+    };
+    Delivered { used: input.len() - rest.len(), pause }
 }
 
 #[cold]
-fn fault(cx: &mut Context, used: usize, fault: Fault) -> (usize, Pause) {
+fn fault(cx: &mut Context, fault: Fault) -> Pause {
     cx.fault = Some(fault);
-    (used, Pause::Fault)
+    Pause::Fault
 }
 
 #[cold]

@@ -15,7 +15,7 @@
 use std::io::{self, ErrorKind};
 use std::mem;
 
-use super::deliver::{Pause, deliver};
+use super::deliver::{Delivered, Pause, deliver};
 use crate::codec::Decoder;
 use crate::conn::state::{State, Step};
 use crate::conn::tail::Tail;
@@ -37,7 +37,7 @@ impl<H: Handler, N: Network> Reactor<H, N> {
     /// Decodes what is there and receives more, until the kernel has no more, a budget is used up or the
     /// connection is held back.
     pub(super) fn read(&mut self, index: usize) {
-        let mut frames = self.cx.config.frames_per_turn;
+        let until = self.cx.frame_budget();
         let mut bytes = self.cx.config.bytes_per_turn;
         loop {
             let slot = &mut self.cx.table.slots[index];
@@ -56,7 +56,7 @@ impl<H: Handler, N: Network> Reactor<H, N> {
             if !slot.odd.any(Odd::PENDING_INPUT) {
                 return;
             }
-            if bytes == 0 || frames == 0 {
+            if bytes == 0 || self.cx.stats.frames >= until {
                 self.cx.stats.budget_stops += 1;
                 if wrong!(NotRequeuedAfterBudget) {
                     return;
@@ -65,15 +65,15 @@ impl<H: Handler, N: Network> Reactor<H, N> {
             }
             // What is decodable comes first: nothing is received while whole frames may be waiting.
             if slot.odd.take(Odd::DECODABLE) {
-                self.feed_tail(index, &mut frames);
+                self.feed_tail(index, until);
             } else {
-                bytes = bytes.saturating_sub(self.recv_once(index, &mut frames));
+                bytes = bytes.saturating_sub(self.recv_once(index, until));
             }
         }
     }
 
     /// Receives once and delivers what came; the number of bytes.
-    fn recv_once(&mut self, index: usize, frames: &mut usize) -> usize {
+    fn recv_once(&mut self, index: usize, until: u64) -> usize {
         let link = self.links[index].as_mut().expect("a slot in use has its link");
         let left = link.tail.as_ref().map_or(0, |tail| tail.len());
         // What is received goes behind room for the tail, so that the tail can be put in front of it, if
@@ -107,7 +107,7 @@ impl<H: Handler, N: Network> Reactor<H, N> {
         }
         if left == 0 {
             let buf = mem::take(&mut self.recv_buf);
-            let fed = self.feed(index, &buf[..n], frames);
+            let fed = self.feed(index, &buf[..n], until);
             self.keep(index, &buf[fed.used..n], &fed);
             self.recv_buf = buf;
             return n;
@@ -119,7 +119,7 @@ impl<H: Handler, N: Network> Reactor<H, N> {
             let tail = link.tail.take();
             self.put_by(tail);
             let buf = mem::take(&mut self.recv_buf);
-            let fed = self.feed(index, &buf[..left + n], frames);
+            let fed = self.feed(index, &buf[..left + n], until);
             self.keep(index, &buf[fed.used..left + n], &fed);
             self.recv_buf = buf;
         } else {
@@ -129,7 +129,7 @@ impl<H: Handler, N: Network> Reactor<H, N> {
             self.cx.table.tails_held += tail.capacity();
             self.cx.table.tails_held -= before;
             if tail.len() >= tail.need {
-                self.feed_tail(index, frames);
+                self.feed_tail(index, until);
             }
         }
         n
@@ -160,49 +160,40 @@ impl<H: Handler, N: Network> Reactor<H, N> {
     }
 
     /// Delivers `input` from its beginning.
-    fn feed(&mut self, index: usize, input: &[u8], frames: &mut usize) -> Fed {
-        if *frames == 0 {
+    fn feed(&mut self, index: usize, input: &[u8], until: u64) -> Fed {
+        if self.cx.stats.frames >= until {
             return Fed { used: 0, need: None };
         }
-        let (used, pause) = self.deliver_to(index, input, frames);
-        self.feed_on(index, input, used, pause, frames)
+        let done = self.deliver_to(index, input, until);
+        self.feed_on(index, input, done, until)
     }
 
-    fn deliver_to(&mut self, index: usize, input: &[u8], frames: &mut usize) -> (usize, Pause) {
+    fn deliver_to(&mut self, index: usize, input: &[u8], until: u64) -> Delivered {
         let id = self.cx.table.slots[index].id;
         let link = self.links[index].as_mut().expect("a slot in use has its link");
         let mut conn = Conn { id, codec: &mut link.codec, session: &mut link.session };
-        let before = *frames;
-        let delivered = deliver(&mut self.handler, &mut self.cx, &mut conn, input, frames);
-        self.cx.stats.frames += (before - *frames) as u64;
-        delivered
+        deliver(&mut self.handler, &mut self.cx, &mut conn, input, until)
     }
 
-    /// Goes on delivering `input` behind the first `used` bytes, where `pause` stopped it.
-    pub(super) fn feed_on(
-        &mut self,
-        index: usize,
-        input: &[u8],
-        used: usize,
-        pause: Pause,
-        frames: &mut usize,
-    ) -> Fed {
-        let (mut used, mut pause) = (used, pause);
+    /// Goes on delivering `input` where it stopped.
+    pub(super) fn feed_on(&mut self, index: usize, input: &[u8], done: Delivered, until: u64) -> Fed {
+        let Delivered { mut used, mut pause } = done;
         loop {
             match pause {
-                Pause::NeedMore(at_least) => {
-                    let need = at_least.max(input.len() - used + 1);
+                Pause::Whole => return Fed { used, need: Some(1) },
+                Pause::NeedMore => {
+                    let need = self.cx.wanted.max(input.len() - used + 1);
                     return Fed { used, need: Some(need) };
                 }
                 Pause::Halt => {
                     self.flush_out(index);
-                    if !self.cx.table.slots[index].delivers_now() || *frames == 0 {
+                    if !self.cx.table.slots[index].delivers_now() || self.cx.stats.frames >= until {
                         return Fed { used, need: None };
                     }
                     self.cx.begin(self.cx.current);
-                    let more = self.deliver_to(index, &input[used..], frames);
-                    used += more.0;
-                    pause = more.1;
+                    let more = self.deliver_to(index, &input[used..], until);
+                    used += more.used;
+                    pause = more.pause;
                 }
                 Pause::Budget => return Fed { used, need: None },
                 Pause::Fault => {
@@ -221,11 +212,11 @@ impl<H: Handler, N: Network> Reactor<H, N> {
     }
 
     /// Delivers what is in the tail.
-    fn feed_tail(&mut self, index: usize, frames: &mut usize) {
+    fn feed_tail(&mut self, index: usize, until: u64) {
         let link = self.links[index].as_mut().expect("a slot in use has its link");
         let Some(mut tail) = link.tail.take() else {
             // A codec that was just switched may owe a frame that needs no bytes.
-            let fed = self.feed(index, &[], frames);
+            let fed = self.feed(index, &[], until);
             return self.keep(index, &[], &fed);
         };
         // Not counted while it is lent: a callback that panics takes it along.
@@ -233,7 +224,7 @@ impl<H: Handler, N: Network> Reactor<H, N> {
         if wrong!(TailLeaksOnPanic) {
             self.cx.table.tails_held += tail.capacity();
         }
-        let fed = self.feed(index, tail.bytes(), frames);
+        let fed = self.feed(index, tail.bytes(), until);
         if wrong!(TailLeaksOnPanic) {
             self.cx.table.tails_held -= tail.capacity();
         }

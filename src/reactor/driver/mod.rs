@@ -30,35 +30,37 @@ use crate::id::ConnId;
 use crate::net::{Network, Stream as _};
 use crate::readiness::Readiness;
 use crate::table::slot::Odd;
-use deliver::{Pause, deliver};
+use deliver::{Delivered, Pause, deliver};
 
 impl<H: Handler, N: Network> Reactor<H, N> {
-    /// Serves a connection that is readable and about which nothing is odd.
+    /// Serves a connection that is readable, if nothing is odd about it; whether it did.
+    // Each array is looked up once before the callbacks. After them anything may have happened to the slot.
     #[inline]
-    pub(in crate::reactor) fn serve_plain(&mut self, id: ConnId) {
+    pub(in crate::reactor) fn serve_plain(&mut self, id: ConnId) -> bool {
+        let Some(slot) = self.cx.table.get_mut(id).filter(|slot| slot.odd.is_none()) else { return false };
         let index = id.slot();
         let link = self.links[index].as_mut().expect("a slot in use has its link");
         self.cx.stats.calls.recv += 1;
         let n = match link.stream.recv(&mut self.recv_buf) {
             Ok(n) if n > 0 => n,
-            result => return self.recv_oddly(id, result),
+            result => {
+                self.recv_oddly(id, result);
+                return true;
+            }
         };
         self.cx.stats.received += n as u64;
-        let slot = &mut self.cx.table.slots[index];
         slot.received += n as u64;
         slot.last_activity = self.cx.now;
         self.cx.begin_plain(id);
-        let frames = self.cx.config.frames_per_turn;
-        let mut budget = frames;
+        let until = self.cx.frame_budget();
         let mut conn = Conn { id, codec: &mut link.codec, session: &mut link.session };
-        let (used, pause) =
-            deliver(&mut self.handler, &mut self.cx, &mut conn, &self.recv_buf[..n], &mut budget);
-        self.cx.stats.frames += (frames - budget) as u64;
+        let done = deliver(&mut self.handler, &mut self.cx, &mut conn, &self.recv_buf[..n], until);
 
-        let whole = used == n && n < self.recv_buf.len() && matches!(pause, Pause::NeedMore(_));
+        let whole = matches!(done.pause, Pause::Whole) && n < self.recv_buf.len();
         let slot = &mut self.cx.table.slots[index];
         if !whole || !slot.odd.is_none() || !self.cx.fresh.is_empty() {
-            return self.finish_visit(id, n, used, pause, budget);
+            self.finish_visit(id, n, done, until);
+            return true;
         }
         if !self.cx.out.is_empty() {
             self.cx.stats.calls.send += 1;
@@ -68,10 +70,14 @@ impl<H: Handler, N: Network> Reactor<H, N> {
                     self.cx.stats.sent += sent as u64;
                     self.cx.out.clear();
                 }
-                result => return self.sent_oddly(id, result),
+                result => {
+                    self.sent_oddly(id, result);
+                    return true;
+                }
             }
         }
         self.cx.leave();
+        true
     }
 
     /// The plain receive did not bring bytes: the end, an error, or nothing.
@@ -103,11 +109,10 @@ impl<H: Handler, N: Network> Reactor<H, N> {
 
     /// Ends a visit that began plainly and became odd: something was left over, sent, closed or stopped.
     #[cold]
-    fn finish_visit(&mut self, id: ConnId, n: usize, used: usize, pause: Pause, budget: usize) {
+    fn finish_visit(&mut self, id: ConnId, n: usize, done: Delivered, until: u64) {
         let index = id.slot();
         let buf = mem::take(&mut self.recv_buf);
-        let mut budget = budget;
-        let fed = self.feed_on(index, &buf[..n], used, pause, &mut budget);
+        let fed = self.feed_on(index, &buf[..n], done, until);
         self.keep(index, &buf[fed.used..n], &fed);
         let filled = n == buf.len() && !wrong!(FullReceiveTrusted);
         self.recv_buf = buf;
