@@ -91,6 +91,8 @@ impl Decoder for AsciiLength {
     type Frame<'a> = &'a [u8];
     type Error = FrameError;
 
+    const FRAMES_FROM_NOTHING: bool = false;
+
     #[inline]
     fn decode<'a>(&mut self, input: &'a [u8]) -> Result<Step<&'a [u8]>, FrameError> {
         // Only once they are all here, so that a bad digit and then the end is the same however it was split.

@@ -52,6 +52,8 @@ impl<A: Decoder, B: Decoder> Decoder for Either<A, B> {
     type Frame<'a> = Either<A::Frame<'a>, B::Frame<'a>>;
     type Error = Either<A::Error, B::Error>;
 
+    const FRAMES_FROM_NOTHING: bool = A::FRAMES_FROM_NOTHING || B::FRAMES_FROM_NOTHING;
+
     #[inline]
     fn decode<'a>(&mut self, input: &'a [u8]) -> Result<Step<Self::Frame<'a>>, Self::Error> {
         match self {

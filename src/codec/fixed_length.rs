@@ -50,6 +50,8 @@ impl Decoder for FixedLength {
     // Nothing can go wrong today; the type all built-in codecs share leaves room and mixes well.
     type Error = FrameError;
 
+    const FRAMES_FROM_NOTHING: bool = false;
+
     #[inline]
     fn decode<'a>(&mut self, input: &'a [u8]) -> Result<Step<&'a [u8]>, FrameError> {
         match input.get(..self.length) {

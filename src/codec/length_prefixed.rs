@@ -194,6 +194,8 @@ impl Decoder for LengthPrefixed {
     type Frame<'a> = &'a [u8];
     type Error = FrameError;
 
+    const FRAMES_FROM_NOTHING: bool = false;
+
     #[inline]
     fn decode<'a>(&mut self, input: &'a [u8]) -> Result<Step<&'a [u8]>, FrameError> {
         let offset = usize::from(self.offset);

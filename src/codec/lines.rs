@@ -112,6 +112,8 @@ impl Decoder for Lines {
     type Frame<'a> = &'a [u8];
     type Error = FrameError;
 
+    const FRAMES_FROM_NOTHING: bool = false;
+
     #[inline]
     fn decode<'a>(&mut self, input: &'a [u8]) -> Result<Step<&'a [u8]>, FrameError> {
         let from = self.scanned.min(input.len());

@@ -107,8 +107,9 @@ impl<F> Step<F> {
 ///   same bytes and more behind them.
 /// * The result does not depend on how the stream was split into inputs.
 /// * A length is compared with its limit before anything else is done with it, and nothing is reserved for it.
-/// * It may be called with empty input, and again with the same input (after a callback that could have switched
-///   the codec), and then usually answers `NeedMore`.
+/// * It may be called with empty input, unless it says that [nothing comes of that](Decoder::FRAMES_FROM_NOTHING),
+///   and again with the same input (after a callback that could have switched the codec), and then usually
+///   answers `NeedMore`.
 /// * After an `Err` the stream has no meaning any more; the connection closes and `decode` is not called again.
 pub trait Decoder {
     /// What is cut out. It borrows from the input only, never from the codec: no copy between kernel and handler.
@@ -117,11 +118,19 @@ pub trait Decoder {
     /// Why input can't be a frame, for the log and for `CloseReason`.
     type Error: Error + Send + Sync + 'static;
 
+    /// Whether `decode` may answer anything but `NeedMore` when there is no input.
+    ///
+    /// After each batch of frames the reactor asks once more although nothing is left: a codec that was just
+    /// switched may owe a frame that needs no bytes. Where this is `false` it does not, which saves a call of
+    /// `decode` for each batch. The default is the safe one.
+    const FRAMES_FROM_NOTHING: bool = true;
+
     /// Looks for one frame at the start of `input`.
     fn decode<'a>(&mut self, input: &'a [u8]) -> Result<Step<Self::Frame<'a>>, Self::Error>;
 
     /// Says what the bytes left over are, now that the stream has ended. Called once, also when none are left,
-    /// after `decode` answered `NeedMore` with an `at_least` that `input` does not reach.
+    /// after `decode` answered `NeedMore` with an `at_least` that `input` does not reach, or was not asked because
+    /// [nothing comes of nothing](Decoder::FRAMES_FROM_NOTHING).
     ///
     /// `Ok(Some(frame))`: they are the last frame, all of them. `Ok(None)`, which is the default: no frame; if
     /// `input` is not empty it is the beginning of one that was cut off, and the connection closes as truncated.

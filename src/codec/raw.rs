@@ -44,6 +44,8 @@ impl Decoder for Raw {
     type Frame<'a> = &'a [u8];
     type Error = Infallible;
 
+    const FRAMES_FROM_NOTHING: bool = false;
+
     #[inline]
     fn decode<'a>(&mut self, input: &'a [u8]) -> Result<Step<&'a [u8]>, Infallible> {
         if input.is_empty() {

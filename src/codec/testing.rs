@@ -55,6 +55,7 @@ pub(crate) fn run<D: Decoder, T>(
                     wanted = at_least;
                 }
                 Err(error) => {
+                    assert!(start < input.len() || D::FRAMES_FROM_NOTHING, "nothing came of nothing");
                     return Run { frames, end: End::Failed(error) };
                 }
             }

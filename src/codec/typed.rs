@@ -96,6 +96,8 @@ impl<F: Fn(u8) -> Option<usize>> Decoder for Typed<F> {
     type Frame<'a> = TypedFrame<'a>;
     type Error = FrameError;
 
+    const FRAMES_FROM_NOTHING: bool = false;
+
     #[inline]
     fn decode<'a>(&mut self, input: &'a [u8]) -> Result<Step<TypedFrame<'a>>, FrameError> {
         let Some(&kind) = input.first() else {

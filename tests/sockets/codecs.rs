@@ -194,6 +194,126 @@ fn j8_switching_codecs_in_mid_stream_loses_no_byte_at_any_split() {
     }
 }
 
+/// Lines, and one frame that needs no bytes when it was told to owe one.
+#[derive(Default)]
+struct Owing {
+    owes: bool,
+}
+
+impl Decoder for Owing {
+    type Frame<'a> = &'a [u8];
+    type Error = Infallible;
+
+    fn decode<'a>(&mut self, input: &'a [u8]) -> Result<Step<&'a [u8]>, Infallible> {
+        if std::mem::take(&mut self.owes) {
+            return Ok(Step::Frame { frame: b"owed", used: 0 });
+        }
+        match input.iter().position(|byte| *byte == b'\n') {
+            Some(end) => Ok(Step::Frame { frame: &input[..end], used: end + 1 }),
+            None => Ok(Step::NeedMore { at_least: input.len() + 1 }),
+        }
+    }
+}
+
+/// Answers each line, and has the codec owe a frame for each that says so.
+struct Creditor;
+
+impl Handler for Creditor {
+    type Codec = Either<Lines, Owing>;
+    type Session = ();
+
+    fn opened(&mut self, _: &mut Context, _: &Peer) -> Option<(Self::Codec, ())> {
+        Some((Either::A(Lines::new()), ()))
+    }
+
+    fn received(&mut self, cx: &mut Context, conn: Conn<'_, Self>, frame: Frame<'_, Self>) -> Result {
+        let frame = frame.into_inner();
+        cx.send(frame);
+        cx.send(b";");
+        if frame == b"owe" {
+            *conn.codec = Either::B(Owing { owes: true });
+        }
+        Ok(())
+    }
+}
+
+// J8: there may be nothing left to decode when the codec is switched, and no input to come.
+#[test]
+fn j8_a_codec_switched_behind_the_last_byte_gives_the_frame_that_it_owes() {
+    for budget in [1024, 1] {
+        let mut config = Config::default();
+        config.frames_per_turn = budget;
+        let server = Server::start(config, || Creditor);
+        let mut client = server.connect();
+        for _ in 0..3 {
+            client.write_all(b"owe\n").expect("written");
+            let mut answer = [0; 9];
+            client.read_exact(&mut answer).expect("an answer");
+            assert_eq!(&answer, b"owe;owed;", "budget of {budget}");
+        }
+        drop(client);
+        server.stop();
+    }
+}
+
+/// Lines, by a codec that says that nothing comes of nothing.
+struct Hungry;
+
+impl Decoder for Hungry {
+    type Frame<'a> = &'a [u8];
+    type Error = Infallible;
+
+    const FRAMES_FROM_NOTHING: bool = false;
+
+    fn decode<'a>(&mut self, input: &'a [u8]) -> Result<Step<&'a [u8]>, Infallible> {
+        assert!(!input.is_empty(), "asked without input");
+        match input.iter().position(|byte| *byte == b'\n') {
+            Some(end) => Ok(Step::Frame { frame: &input[..end], used: end + 1 }),
+            None => Ok(Step::NeedMore { at_least: input.len() + 1 }),
+        }
+    }
+}
+
+#[test]
+fn a_codec_that_says_that_nothing_comes_of_nothing_is_not_asked_without_input() {
+    for budget in [1024, 1] {
+        let mut config = Config::default();
+        config.frames_per_turn = budget;
+        let server = Server::start(config, || {
+            let mut count = 0;
+            each(
+                || Hungry,
+                move |cx, line| {
+                    count += 1;
+                    if count % 3 == 0 {
+                        let id = cx.id();
+                        cx.pause(id);
+                        cx.resume(id);
+                    }
+                    cx.send(line);
+                    Ok(())
+                },
+            )
+        });
+        let mut client = server.connect();
+        for (bytes, answer) in [
+            (&b"a\n"[..], &b"a"[..]),
+            (b"b\nc\n", b"bc"),
+            (b"d\nef", b"d"),
+            (b"gh\n", b"efgh"),
+            (b"i\n", b"i"),
+        ] {
+            client.write_all(bytes).expect("written");
+            let mut got = vec![0; answer.len()];
+            client.read_exact(&mut got).expect("an answer");
+            assert_eq!(got, answer, "budget of {budget}");
+        }
+        client.shutdown(Shutdown::Write).expect("ended");
+        assert!(read_all(&mut client).1.is_ok());
+        server.stop();
+    }
+}
+
 // Two protocols in one reactor, told apart by the key of their listeners.
 #[test]
 fn both_serves_each_connection_with_the_handler_of_its_listener() {

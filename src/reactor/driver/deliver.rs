@@ -44,6 +44,9 @@ pub(super) fn deliver<H: Handler>(
     // The count of frames behind one that used nothing: one more such frame there and the codec is stuck.
     let mut stuck_at = None;
     let pause = loop {
+        if rest.is_empty() && !H::Codec::FRAMES_FROM_NOTHING {
+            break Pause::Whole;
+        }
         match conn.codec.decode(rest) {
             Ok(Decoded::Frame { frame, used: n }) => {
                 let Some(behind) = rest.get(n..) else {
