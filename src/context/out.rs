@@ -27,12 +27,13 @@ use crate::id::ConnId;
 #[derive(Debug)]
 pub struct Out<'c> {
     cx: &'c mut Context,
-    target: ConnId,
+    /// None: the connection being served, which then need not be found out for each part.
+    target: Option<ConnId>,
 }
 
 impl<'c> Out<'c> {
     #[inline]
-    pub(super) fn new(cx: &'c mut Context, target: ConnId) -> Out<'c> {
+    pub(super) fn new(cx: &'c mut Context, target: Option<ConnId>) -> Out<'c> {
         Out { cx, target }
     }
 
@@ -49,7 +50,16 @@ impl<'c> Out<'c> {
 
     #[inline]
     fn append(&mut self, bytes: &[u8]) -> Sent {
-        self.cx.send_to(self.target, bytes)
+        match self.target {
+            None => self.cx.send(bytes),
+            Some(target) => self.append_to(target, bytes),
+        }
+    }
+
+    // Out of line, so that appending for the connection being served is small enough to stand where it is used.
+    #[inline(never)]
+    fn append_to(&mut self, target: ConnId, bytes: &[u8]) -> Sent {
+        self.cx.send_to(target, bytes)
     }
 }
 

@@ -209,14 +209,13 @@ impl Context {
     /// A writer that appends to the output of the connection being served.
     #[inline]
     pub fn out(&mut self) -> Out<'_> {
-        let target = self.current;
-        Out::new(self, target)
+        Out::new(self, None)
     }
 
     /// A writer that appends to the output of any connection.
     #[inline]
     pub fn out_to(&mut self, target: ConnId) -> Out<'_> {
-        Out::new(self, target)
+        Out::new(self, Some(target))
     }
 
     /// Bytes waiting to be sent to `target`; 0 if it is gone.

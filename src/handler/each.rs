@@ -57,6 +57,7 @@ where
         Some(((self.codec)(), ()))
     }
 
+    #[inline]
     fn received(&mut self, cx: &mut Context, _: Conn<'_, Self>, frame: D::Frame<'_>) -> Result {
         (self.received)(cx, frame)
     }
