@@ -87,6 +87,21 @@ pub trait Network: sealed::Sealed + fmt::Debug {
     /// a signal is a return without events.
     fn poll(&mut self, events: &mut Self::Events, timeout: Option<Duration>) -> io::Result<()>;
 
+    /// Polls without waiting for as long as `spin`, until there are events, and only then as [`poll`](Network::poll)
+    /// does, for what is left of `timeout`. Answers how many polls came before the last one.
+    ///
+    /// It is for processors, which take their time to fall asleep and to be woken. Where there are none, as in
+    /// virtual time, which does not pass while a loop spins, it is one poll.
+    fn poll_awake(
+        &mut self,
+        events: &mut Self::Events,
+        timeout: Option<Duration>,
+        spin: Duration,
+    ) -> io::Result<u64> {
+        let _ = spin;
+        self.poll(events, timeout).map(|()| 0)
+    }
+
     /// The events of the last poll.
     fn iter(events: &Self::Events) -> impl Iterator<Item = Event>;
 

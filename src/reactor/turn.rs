@@ -31,9 +31,16 @@ impl<H: Handler, N: Network> Reactor<H, N> {
         let timeout = self.poll_timeout(timeout);
         let mut events = self.events.take().expect("a turn that did not end stops the reactor");
         self.cx.stats.calls.poll += 1;
-        if let Err(error) = self.net.poll(&mut events, timeout) {
-            self.fail(&error);
-            return Err(error);
+        let polled = match self.cx.config.spin {
+            Some(spin) if timeout != Some(Duration::ZERO) => self.net.poll_awake(&mut events, timeout, spin),
+            Some(_) | None => self.net.poll(&mut events, timeout).map(|()| 0),
+        };
+        match polled {
+            Ok(before) => self.cx.stats.calls.poll += before,
+            Err(error) => {
+                self.fail(&error);
+                return Err(error);
+            }
         }
         self.cx.now = self.net.now();
         self.visit_began = self.cx.now;

@@ -206,3 +206,21 @@ fn g9_slow_callbacks_end_nobody() {
     });
     assert!(explored.complete && explored.runs > 100, "{explored:?}");
 }
+
+// Virtual time does not pass while a loop spins: it would never get out of it.
+#[test]
+fn a_loop_that_is_to_spin_does_not_in_virtual_time() {
+    let run = |seed, spin| {
+        let mut config = Config::default();
+        config.idle_timeout = Some(Duration::from_secs(60));
+        config.spin = spin;
+        let wait = Script::new().send(b"one\n").expect(b"one\n").wait(Duration::from_secs(90)).expect_end();
+        let faults = Faults::harmless();
+        let report =
+            Sim::new(seed).server(echo()).config(config).client(talk()).client(wait).faults(faults).run();
+        (report.hash, report.time, report.stats.calls)
+    };
+    for seed in 0..20 {
+        assert_eq!(run(seed, Some(Duration::from_millis(1))), run(seed, None), "seed {seed}");
+    }
+}

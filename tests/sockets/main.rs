@@ -35,6 +35,7 @@ mod readiness;
 mod review;
 mod script;
 mod server;
+mod spin;
 mod timers;
 mod turns;
 mod urgent;

@@ -102,6 +102,28 @@ impl Network for Os {
         }
     }
 
+    fn poll_awake(
+        &mut self,
+        events: &mut mio::Events,
+        timeout: Option<Duration>,
+        spin: Duration,
+    ) -> io::Result<u64> {
+        let began = self.now();
+        let spin = timeout.map_or(spin, |timeout| timeout.min(spin));
+        let mut polls = 0;
+        let mut spun = Duration::ZERO;
+        while spun < spin {
+            self.poll(events, Some(Duration::ZERO))?;
+            if !events.is_empty() {
+                return Ok(polls);
+            }
+            polls += 1;
+            spun = self.now().since(began);
+        }
+        self.poll(events, timeout.map(|timeout| timeout.saturating_sub(spun)))?;
+        Ok(polls)
+    }
+
     #[inline]
     fn iter(events: &mio::Events) -> impl Iterator<Item = Event> {
         events.iter().map(|event| Event { token: Token(event.token().0 as u64), readiness: readiness(event) })
