@@ -3,7 +3,7 @@
 //! It knows the invariants that tie the parts together and recomputes both sides of each. It changes nothing.
 //! The loop itself never calls it; a simulated network does, before every turn.
 
-use super::{Reactor, Run};
+use super::Reactor;
 use crate::conn::state::State;
 use crate::handler::Handler;
 use crate::id::ConnId;
@@ -26,11 +26,6 @@ impl<H: Handler, N: Network> Reactor<H, N> {
     /// Whether the next poll may wait.
     pub(crate) fn would_wait(&mut self) -> bool {
         self.poll_timeout(None).is_none_or(|timeout| !timeout.is_zero())
-    }
-
-    /// Whether anything is open or could still happen.
-    pub(crate) fn goes_on(&self) -> bool {
-        self.run != Run::Stopped && !self.is_finished()
     }
 
     /// Says what does not hold. `waits` says that the next poll will wait; `socket` is asked about each stream, and

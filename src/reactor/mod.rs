@@ -204,10 +204,12 @@ impl<H: Handler, N: Network> Reactor<H, N> {
     /// too, with every socket closed, unless `Config::isolate_panics` is set.
     pub fn run(&mut self) -> io::Result<()> {
         self.check_running()?;
-        while self.run != Run::Stopped && !self.is_finished() {
-            self.turn(None)?;
-        }
-        Ok(())
+        self.or_abandon(|reactor| {
+            while reactor.goes_on() {
+                reactor.one_turn(None)?;
+            }
+            Ok(())
+        })
     }
 
     /// One turn: waits for events, at most for `timeout` (`None`: as long as it takes), and deals with all of
@@ -230,11 +232,8 @@ impl<H: Handler, N: Network> Reactor<H, N> {
     /// ```
     pub fn turn(&mut self, timeout: Option<Duration>) -> io::Result<bool> {
         self.check_running()?;
-        if let Err(error) = self.or_abandon(|reactor| reactor.one_turn(timeout)) {
-            self.abandon();
-            return Err(error);
-        }
-        Ok(self.run != Run::Stopped && !self.is_finished())
+        self.or_abandon(|reactor| reactor.one_turn(timeout))?;
+        Ok(self.goes_on())
     }
 
     /// Runs `f` with the handler and the context, as a callback that belongs to no connection: for what a program
@@ -291,6 +290,12 @@ impl<H: Handler, N: Network> Reactor<H, N> {
     #[inline]
     fn check_running(&self) -> io::Result<()> {
         if self.run == Run::Stopped { Err(stopped()) } else { Ok(()) }
+    }
+
+    /// Whether there is a reason for another turn.
+    #[inline]
+    pub(crate) fn goes_on(&self) -> bool {
+        self.run != Run::Stopped && !self.is_finished()
     }
 
     /// Whether nothing could ever happen any more.
@@ -354,12 +359,16 @@ impl<H: Handler, N: Network> Reactor<H, N> {
         self.cx.stats.open = 0;
     }
 
-    /// Runs a part that calls the handler; a panic that leaves it closes every socket.
+    /// Runs a part that calls the handler; an error or a panic that leaves it closes every socket.
     // The panic is held up until that is done: sessions are not dropped while it unwinds, where a second panic
     // would end the process.
-    fn or_abandon<T>(&mut self, part: impl FnOnce(&mut Self) -> T) -> T {
+    fn or_abandon<T>(&mut self, part: impl FnOnce(&mut Self) -> io::Result<T>) -> io::Result<T> {
         match catch_unwind(AssertUnwindSafe(|| part(self))) {
-            Ok(result) => result,
+            Ok(Ok(result)) => Ok(result),
+            Ok(Err(error)) => {
+                self.abandon();
+                Err(error)
+            }
             Err(payload) => {
                 self.abandon();
                 resume_unwind(payload)
@@ -380,7 +389,7 @@ impl<H: Handler, N: Network> Reactor<H, N> {
         let addr = stream.peer_addr()?;
         self.cx.now = self.net.now();
         self.cx.stats.adopted += 1;
-        let id = self.or_abandon(|reactor| reactor.open(stream, &Peer::new(addr, Origin::Adopted, key)));
+        let id = self.or_abandon(|reactor| Ok(reactor.open(stream, &Peer::new(addr, Origin::Adopted, key))))?;
         self.adopted.extend(id);
         Ok(id)
     }
