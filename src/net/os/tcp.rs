@@ -8,7 +8,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::time::Duration;
 
 use rustix::io::Errno;
-use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags};
+use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, SocketAddrAny, SocketFlags};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use crate::addr::Addr;
@@ -119,7 +119,7 @@ fn failed(error: Errno) -> io::Result<usize> {
 
 /// A listening TCP socket of the operating system.
 #[derive(Debug)]
-pub struct OsListener(mio::net::TcpListener);
+pub struct OsListener(OwnedFd);
 
 impl OsListener {
     /// Opens, binds and listens.
@@ -142,7 +142,7 @@ impl OsListener {
         socket.set_tcp_nodelay(listen.nodelay)?;
         socket.bind(&listen.addr.into())?;
         socket.listen(i32::try_from(listen.backlog).unwrap_or(i32::MAX))?;
-        Ok(OsListener(mio::net::TcpListener::from_std(socket.into())))
+        Ok(OsListener(socket.into()))
     }
 
     /// Takes over a listener that someone else opened. What is no listening TCP socket is refused here: as a
@@ -153,7 +153,13 @@ impl OsListener {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
         }
         rustix::io::ioctl_fionbio(&listener, true)?;
-        Ok(OsListener(mio::net::TcpListener::from_std(listener.into())))
+        Ok(OsListener(listener))
+    }
+}
+
+impl AsFd for OsListener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
     }
 }
 
@@ -166,16 +172,32 @@ impl AsRawFd for OsListener {
 impl Listener for OsListener {
     type Stream = OsStream;
 
+    #[inline]
     fn accept(&self) -> io::Result<(OsStream, Addr)> {
-        let (stream, addr) = self.0.accept()?;
-        #[cfg(target_vendor = "apple")]
-        SockRef::from(&stream).set_nosigpipe(true)?;
-        Ok((OsStream(stream.into()), addr.into()))
+        let (stream, addr) = accept(&self.0)?;
+        let addr = addr.and_then(|addr| SocketAddr::try_from(addr).ok());
+        Ok((OsStream(stream), addr.map_or(Addr::Unnamed, Addr::from)))
     }
 
     fn local_addr(&self) -> io::Result<Addr> {
-        self.0.local_addr().map(Addr::from)
+        SockRef::from(&self.0).local_addr().map(|addr| name(&addr))
     }
+}
+
+#[cfg(not(target_vendor = "apple"))]
+#[inline]
+fn accept(listener: &OwnedFd) -> io::Result<(OwnedFd, Option<SocketAddrAny>)> {
+    Ok(rustix::net::acceptfrom_with(listener, SocketFlags::NONBLOCK.union(SocketFlags::CLOEXEC))?)
+}
+
+/// Apple's systems take no flags here.
+#[cfg(target_vendor = "apple")]
+fn accept(listener: &OwnedFd) -> io::Result<(OwnedFd, Option<SocketAddrAny>)> {
+    let (stream, addr) = rustix::net::acceptfrom(listener)?;
+    rustix::io::fcntl_setfd(&stream, rustix::io::FdFlags::CLOEXEC)?;
+    rustix::io::ioctl_fionbio(&stream, true)?;
+    SockRef::from(&stream).set_nosigpipe(true)?;
+    Ok((stream, addr))
 }
 
 #[cfg(not(target_vendor = "apple"))]
