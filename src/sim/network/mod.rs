@@ -9,16 +9,18 @@
 mod calls;
 mod clients;
 mod socket;
+mod stream;
 mod tcp;
 mod world;
 
 pub use clients::Received;
 pub(crate) use socket::SockId;
+pub(crate) use stream::{SimListener, SimStream};
 pub(crate) use world::{Actor, MILLI, Route, World};
 
 use std::cell::RefCell;
 use std::fmt;
-use std::io::{self, IoSlice};
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -27,11 +29,10 @@ use std::time::Duration;
 
 use super::errno::Errno;
 use super::faults::Fault;
-use crate::addr::Addr;
 use crate::config::Listen;
 use crate::id::{ConnId, ListenerId};
 use crate::instant::Instant;
-use crate::net::{Event, Listener, Network, Stream, Token, Trouble, Wake, sealed};
+use crate::net::{Event, Network, Token, Trouble, Wake, sealed};
 use crate::readiness::Readiness;
 use socket::{Owner, WAKER};
 use world::{Step, What};
@@ -349,12 +350,12 @@ impl Network for SimNet {
         let sock = world.listen(self.host, listen)?;
         world.register(sock, Token::listener(id)).inspect_err(|_| world.close(sock))?;
         drop(world);
-        Ok(SimListener(SimStream { net: self.clone(), sock }))
+        Ok(SimListener(SimStream::new(self, sock)))
     }
 
     fn connect(&mut self, addr: SocketAddr) -> io::Result<SimStream> {
         let sock = self.world.borrow_mut().connect(self.host, addr)?;
-        Ok(SimStream { net: self.clone(), sock })
+        Ok(SimStream::new(self, sock))
     }
 
     fn register(&mut self, stream: &SimStream, id: ConnId) -> io::Result<()> {
@@ -377,123 +378,5 @@ impl Network for SimNet {
 
     fn trouble(error: &io::Error) -> Trouble {
         Errno::of(error).map_or(Trouble::Socket, Errno::trouble)
-    }
-}
-
-/// A connection of the simulated network.
-pub struct SimStream {
-    net: SimNet,
-    sock: SockId,
-}
-
-impl SimStream {
-    /// Its number in the world.
-    #[cfg(test)]
-    pub(crate) fn number(&self) -> SockId {
-        self.sock
-    }
-
-    /// Whether the network has something for it that was not fetched and that no edge to come will announce.
-    pub(crate) fn is_forgotten(&self) -> bool {
-        let world = self.net.world.borrow();
-        let sock = &world.socks[self.sock as usize];
-        sock.has_news() && !sock.pending
-    }
-
-    /// How often it was received from.
-    pub(crate) fn recvs(&self) -> u64 {
-        self.net.world.borrow().socks[self.sock as usize].recvs
-    }
-
-    /// Whether it takes bytes and no edge to come will say so.
-    pub(crate) fn takes_unannounced(&self) -> bool {
-        let world = self.net.world.borrow();
-        let sock = &world.socks[self.sock as usize];
-        !sock.pending && (sock.shut_send || (sock.is_writable() && !sock.no_space && !sock.flying))
-    }
-}
-
-impl Drop for SimStream {
-    fn drop(&mut self) {
-        // It is borrowed only while something in it has panicked, and unwinds.
-        if let Ok(mut world) = self.net.world.try_borrow_mut() {
-            world.close(self.sock);
-        }
-    }
-}
-
-impl fmt::Debug for SimStream {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "SimStream(#{})", self.sock)
-    }
-}
-
-impl Stream for SimStream {
-    fn recv(&self, buf: &mut [u8]) -> io::Result<usize> {
-        debug_assert!(!buf.is_empty(), "an empty buffer makes every stream look ended");
-        self.net.preempt();
-        Ok(self.net.world.borrow_mut().recv(self.sock, buf)?)
-    }
-
-    fn recv_urgent(&self) -> io::Result<u8> {
-        self.net.preempt();
-        match self.net.world.borrow_mut().recv_urgent(self.sock)? {
-            Some(byte) => Ok(byte),
-            None => Err(io::ErrorKind::UnexpectedEof.into()),
-        }
-    }
-
-    fn send(&self, bytes: &[u8]) -> io::Result<usize> {
-        self.net.preempt();
-        Ok(self.net.world.borrow_mut().send(self.sock, &[IoSlice::new(bytes)])?)
-    }
-
-    fn send_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        self.net.preempt();
-        Ok(self.net.world.borrow_mut().send(self.sock, slices)?)
-    }
-
-    fn shutdown(&self) -> io::Result<()> {
-        Ok(self.net.world.borrow_mut().shutdown(self.sock)?)
-    }
-
-    fn reset_on_close(&self) -> io::Result<()> {
-        self.net.world.borrow_mut().socks[self.sock as usize].reset_on_close = true;
-        Ok(())
-    }
-
-    fn take_error(&self) -> io::Result<Option<io::Error>> {
-        Ok(self.net.world.borrow_mut().take_error(self.sock).map(io::Error::from))
-    }
-
-    fn local_addr(&self) -> io::Result<Addr> {
-        Ok(Addr::from(self.net.world.borrow().socks[self.sock as usize].local))
-    }
-
-    fn peer_addr(&self) -> io::Result<Addr> {
-        Ok(Addr::from(self.net.world.borrow().peer_addr(self.sock)?))
-    }
-}
-
-/// A listener of the simulated network.
-pub struct SimListener(SimStream);
-
-impl fmt::Debug for SimListener {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "SimListener(#{})", self.0.sock)
-    }
-}
-
-impl Listener for SimListener {
-    type Stream = SimStream;
-
-    fn accept(&self) -> io::Result<(SimStream, Addr)> {
-        self.0.net.preempt();
-        let (sock, from) = self.0.net.world.borrow_mut().accept(self.0.sock)?;
-        Ok((SimStream { net: self.0.net.clone(), sock }, Addr::from(from)))
-    }
-
-    fn local_addr(&self) -> io::Result<Addr> {
-        self.0.local_addr()
     }
 }
