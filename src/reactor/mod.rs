@@ -19,6 +19,7 @@ mod close;
 mod connect;
 mod driver;
 mod handle;
+mod listening;
 mod log_limit;
 mod turn;
 
@@ -46,8 +47,8 @@ use crate::net::os::{Os, OsStream};
 use crate::net::{Listener as _, Network};
 use crate::stats::Stats;
 use crate::table::Table;
-use accept::Listening;
 use handle::{Inbox, Post};
+use listening::{Listening, Pause};
 use log_limit::LogLimit;
 
 /// What belongs to a connection besides its slot: all that is generic.
@@ -84,7 +85,7 @@ pub struct Reactor<H: Handler, N: Network = Os> {
     recv_buf: Vec<u8>,
     spare_tails: SpareTails,
     listeners: Vec<Listening<N>>,
-    accept_pause: accept::Pause,
+    accept_pause: Pause,
     /// Connects under way.
     attempts: BTreeMap<ConnId, connect::Attempt<N>>,
     /// Connections whose descriptor may have a copy elsewhere: the poll must be told before they close.
@@ -162,7 +163,7 @@ impl<H: Handler, N: Network> Reactor<H, N> {
             recv_buf,
             spare_tails: SpareTails::default(),
             listeners: Vec::new(),
-            accept_pause: accept::Pause::default(),
+            accept_pause: Pause::default(),
             attempts: BTreeMap::new(),
             adopted: BTreeSet::new(),
             due: Vec::new(),
