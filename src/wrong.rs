@@ -167,6 +167,8 @@ wrongs! {
 
     /// One connection is accepted for each event. A8, C1.
     AcceptsOnce,
+    /// Polls go on telling of a listener while nothing can be accepted. C2, C7.
+    ToldThoughFull,
     /// Accepting has no budget. C6.
     AcceptBudgetMissing,
     /// An interrupted accept counts as nothing waiting. B5.

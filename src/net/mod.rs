@@ -65,7 +65,8 @@ pub trait Wake: Send + Sync + fmt::Debug {
 /// A network: what opens sockets, reports readiness and tells the time.
 ///
 /// Readiness is edge-triggered: a stream is registered once, for everything, and an event says that something
-/// changed. Events may be spurious, merged and in any order; none is lost.
+/// changed. Events may be spurious, merged and in any order; none is lost. Of listeners a poll may be made to
+/// tell as long as connections wait, where it can.
 pub trait Network: sealed::Sealed + fmt::Debug {
     /// A connected byte stream.
     type Stream: Stream;
@@ -105,8 +106,15 @@ pub trait Network: sealed::Sealed + fmt::Debug {
     /// The events of the last poll.
     fn iter(events: &Self::Events) -> impl Iterator<Item = Event>;
 
-    /// Opens and registers a listener.
+    /// Opens and registers a listener, edge-triggered.
     fn listen(&mut self, listen: &Listen, id: ListenerId) -> io::Result<Self::Listener>;
+
+    /// Sets how polls tell of a listener, and answers how they do from now on: a network need not have both.
+    /// The next poll tells of it in any case if connections wait.
+    fn set_trigger(&mut self, listener: &Self::Listener, id: ListenerId, trigger: Trigger) -> Trigger {
+        let _ = (listener, id, trigger);
+        Trigger::Edge
+    }
 
     /// Begins to connect to `addr`. The stream is connected once an event says so and it has no error.
     fn connect(&mut self, addr: SocketAddr) -> io::Result<Self::Stream>;
@@ -134,6 +142,15 @@ pub trait Network: sealed::Sealed + fmt::Debug {
 
     /// What an error of `accept` or `send` is about.
     fn trouble(error: &io::Error) -> Trouble;
+}
+
+/// When a poll tells of a listener.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Trigger {
+    /// Once each time that a connection arrives.
+    Edge,
+    /// Each time, as long as a connection waits.
+    Level,
 }
 
 /// What an error is about, and so what to do.

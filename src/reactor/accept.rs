@@ -13,7 +13,7 @@ use crate::error::CloseReason;
 use crate::handler::{Handler, Origin, Peer};
 use crate::id::{ConnId, ListenerId};
 use crate::instant::Instant;
-use crate::net::{Listener as _, Network, Trouble};
+use crate::net::{Listener as _, Network, Trigger, Trouble};
 use crate::table::slot::Odd;
 
 /// What one look at a listener came to.
@@ -29,28 +29,58 @@ enum Accepted {
 impl<H: Handler, N: Network> Reactor<H, N> {
     /// An event of a listener.
     pub(super) fn listener_ready(&mut self, id: ListenerId) {
-        match self.listeners.iter_mut().find(|listening| listening.id == id) {
-            Some(listening) => listening.ready = true,
-            None => self.cx.stats.stale_events += 1,
+        let Some(at) = self.listeners.iter().position(|listening| listening.id == id) else {
+            self.cx.stats.stale_events += 1;
+            return;
+        };
+        self.listeners[at].ready = true;
+        self.accepting.any_ready = true;
+        if !self.listeners[at].can_accept() || !self.has_room() {
+            self.tell_once(at);
         }
     }
 
-    /// Whether accepting would get on at once.
-    pub(super) fn can_accept(&self) -> bool {
-        self.accept_pause.until.is_none()
-            && self.listeners.iter().any(Listening::can_accept)
+    /// Whether connections could be taken in, if any wait.
+    fn has_room(&self) -> bool {
+        self.accepting.pause.until.is_none()
             && (self.cx.config.on_cap == OnCap::Refuse || self.cx.table.open < self.cx.connections_max)
     }
 
+    /// Whether accepting would get on at once.
+    #[inline]
+    pub(super) fn can_accept(&self) -> bool {
+        self.accepting.any_ready && self.has_room() && self.listeners.iter().any(Listening::can_accept)
+    }
+
     /// When to try again, while accepting pauses.
+    #[inline]
     pub(super) fn accept_retry(&self) -> Option<Instant> {
+        if !self.accepting.any_ready {
+            return None;
+        }
         let own = self.listeners.iter().filter_map(|listening| listening.pause.until).min();
-        [self.accept_pause.until, own].into_iter().flatten().min()
+        [self.accepting.pause.until, own].into_iter().flatten().min()
+    }
+
+    /// Has polls tell of a listener only when one more connection comes.
+    fn tell_once(&mut self, at: usize) {
+        let Listening { id, ref listener, trigger, .. } = self.listeners[at];
+        if trigger == Trigger::Level && !wrong!(ToldThoughFull) {
+            self.listeners[at].trigger = self.net.set_trigger(listener, id, Trigger::Edge);
+        }
+    }
+
+    /// Has polls tell of a listener as long as connections wait.
+    fn tell_again(&mut self, at: usize) {
+        let Listening { id, ref listener, trigger, closing, .. } = self.listeners[at];
+        if trigger == Trigger::Edge && !closing {
+            self.listeners[at].trigger = self.net.set_trigger(listener, id, Trigger::Level);
+        }
     }
 
     /// Accepts from every listener that has connections waiting, each within the budget.
     pub(super) fn accept_all(&mut self) {
-        self.accept_pause.end_if_due(self.cx.now);
+        self.accepting.pause.end_if_due(self.cx.now);
         // Each begins in turn: at the cap, what becomes free would always go to the first one's clients.
         if self.listeners.len() > 1 {
             self.listeners.rotate_left(1);
@@ -58,7 +88,7 @@ impl<H: Handler, N: Network> Reactor<H, N> {
         let mut at = 0;
         while at < self.listeners.len() {
             self.listeners[at].pause.end_if_due(self.cx.now);
-            if self.listeners[at].can_accept() && self.accept_pause.until.is_none() {
+            if self.listeners[at].can_accept() && self.accepting.pause.until.is_none() {
                 self.accept_from(at);
             }
             if self.listeners[at].closing && !self.listeners[at].ready {
@@ -68,10 +98,21 @@ impl<H: Handler, N: Network> Reactor<H, N> {
                 at += 1;
             }
         }
+        self.accepting.any_ready = self.listeners.iter().any(|listening| listening.ready);
     }
 
+    // One in a turn, as long as they come one at a time. When there was one behind it, as many as there are: or as
+    // many turns as connections would pass until all are in.
     fn accept_from(&mut self, at: usize) {
-        for _ in 0..self.cx.config.accepts_per_turn {
+        let turn = self.cx.stats.turns;
+        let listening = &self.listeners[at];
+        let alone = listening.is_told_again() && listening.trusted_in + 1 != turn;
+        if alone {
+            // The poll before this one did not tell of it.
+            self.relax(at);
+        }
+        let budget = if alone { 1 } else { self.cx.config.accepts_per_turn };
+        for _ in 0..budget {
             match self.accept_one(at) {
                 Accepted::One if wrong!(AcceptsOnce) => {
                     self.listeners[at].ready = false;
@@ -79,18 +120,28 @@ impl<H: Handler, N: Network> Reactor<H, N> {
                 }
                 Accepted::One => {}
                 Accepted::Nothing => {
-                    let (now, max) = (self.cx.now, self.cx.config.accept_retry_max);
-                    self.accept_pause.relax(now, max);
-                    self.listeners[at].pause.relax(now, max);
+                    self.relax(at);
                     self.listeners[at].ready = false;
-                    return;
+                    return self.tell_again(at);
                 }
-                Accepted::Later => return,
+                Accepted::Later => return self.tell_once(at),
             }
+        }
+        let listening = &mut self.listeners[at];
+        if listening.is_told_again() {
+            listening.trusted_in = turn;
+            listening.ready = false;
         }
         if wrong!(AcceptBudgetMissing) {
             self.accept_from(at);
         }
+    }
+
+    /// Nobody waits at a listener: whatever kept them waiting may be over.
+    fn relax(&mut self, at: usize) {
+        let (now, max) = (self.cx.now, self.cx.config.accept_retry_max);
+        self.accepting.pause.relax(now, max);
+        self.listeners[at].pause.relax(now, max);
     }
 
     fn accept_one(&mut self, at: usize) -> Accepted {
@@ -118,7 +169,8 @@ impl<H: Handler, N: Network> Reactor<H, N> {
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Accepted::Nothing,
             Err(error) if wrong!(AcceptInterruptedEnds) && error.kind() == io::ErrorKind::Interrupted => {
-                Accepted::Nothing
+                self.listeners[at].ready = false;
+                Accepted::Later
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => Accepted::One,
             Err(error) => match N::trouble(&error) {
@@ -130,7 +182,10 @@ impl<H: Handler, N: Network> Reactor<H, N> {
                     log::debug!("a connection was gone before it was accepted: {error}");
                     Accepted::One
                 }
-                Trouble::Exhausted if wrong!(AcceptNotRetried) => Accepted::Nothing,
+                Trouble::Exhausted if wrong!(AcceptNotRetried) => {
+                    self.listeners[at].ready = false;
+                    Accepted::Later
+                }
                 Trouble::Exhausted if wrong!(AcceptSpins) => Accepted::Later,
                 Trouble::Exhausted => {
                     self.pause_accepting(&error);
@@ -147,7 +202,7 @@ impl<H: Handler, N: Network> Reactor<H, N> {
     fn pause_accepting(&mut self, error: &io::Error) {
         let (min, max) = (self.cx.config.accept_retry_min, self.cx.config.accept_retry_max);
         self.cx.stats.accept_pauses += 1;
-        if self.accept_pause.prolong(self.cx.now, min, max) {
+        if self.accepting.pause.prolong(self.cx.now, min, max) {
             log::warn!(
                 "accepting pauses with {} connections open and is tried again after {min:?}, doubling to {max:?}, \
                  and on any close: {error}",
@@ -242,6 +297,7 @@ impl<H: Handler, N: Network> Reactor<H, N> {
     /// Takes a listener in. One that is opened during a drain closes with the others.
     pub(super) fn add_listener(&mut self, listening: Listening<N>) {
         self.listeners.push(listening);
+        self.accepting.any_ready = true;
         if self.run != Run::Running {
             self.close_listeners();
         }
@@ -268,6 +324,7 @@ impl<H: Handler, N: Network> Reactor<H, N> {
             if let Some(listening) = self.listeners.iter_mut().find(|listening| listening.id == id) {
                 listening.closing = true;
                 listening.ready = !wrong!(BacklogDropped);
+                self.accepting.any_ready = true;
             }
         }
     }
@@ -277,6 +334,7 @@ impl<H: Handler, N: Network> Reactor<H, N> {
         for listening in &mut self.listeners {
             listening.closing = true;
             listening.ready = !wrong!(BacklogDropped);
+            self.accepting.any_ready = true;
         }
     }
 }

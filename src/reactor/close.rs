@@ -70,7 +70,7 @@ impl<H: Handler, N: Network> Reactor<H, N> {
         self.after_visit(id);
         self.cx.table.remove(id);
         self.cx.stats.open = self.cx.table.open;
-        self.accept_pause.cut_short();
+        self.accepting.pause.cut_short();
     }
 
     /// Carries out a stop that was asked for.

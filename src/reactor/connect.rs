@@ -109,7 +109,7 @@ impl<H: Handler, N: Network> Reactor<H, N> {
         let attempt = self.attempts.remove(&id).expect("a connection without a link is connecting");
         if attempt.stream.is_some() {
             self.cx.stats.calls.close += 1;
-            self.accept_pause.cut_short();
+            self.accepting.pause.cut_short();
         }
         drop(attempt.stream);
         let key = attempt.peer.key;

@@ -8,13 +8,19 @@ use std::time::Duration;
 
 use crate::id::ListenerId;
 use crate::instant::Instant;
-use crate::net::Network;
+use crate::net::{Network, Trigger};
 
 /// A listener of the reactor.
 pub(super) struct Listening<N: Network> {
     pub(super) id: ListenerId,
     pub(super) listener: N::Listener,
     pub(super) key: u64,
+    /// When polls tell of it. By level while accepting goes on: then nobody need ask whether there is one more,
+    /// and to be told that there is none costs as much as a connection. By edge while connections wait that cannot
+    /// be accepted: a poll that tells of them each time does not wait.
+    pub(super) trigger: Trigger,
+    /// The last turn that left it to the next poll to say whether there are more.
+    pub(super) trusted_in: u64,
     /// Connections may be waiting; no further event will say so.
     pub(super) ready: bool,
     /// To be closed once nothing is waiting.
@@ -26,12 +32,27 @@ pub(super) struct Listening<N: Network> {
 impl<N: Network> Listening<N> {
     pub(super) fn new(id: ListenerId, listener: N::Listener, key: u64) -> Listening<N> {
         // An adopted listener may have connections waiting that arrived before it was registered.
-        Listening { id, listener, key, ready: true, closing: false, pause: Pause::default() }
+        let (trigger, ready) = (Trigger::Edge, true);
+        Listening {
+            id,
+            listener,
+            key,
+            trigger,
+            trusted_in: 0,
+            ready,
+            closing: false,
+            pause: Pause::default(),
+        }
     }
 
     /// Whether accepting from it would get on.
     pub(super) fn can_accept(&self) -> bool {
         self.ready && self.pause.until.is_none()
+    }
+
+    /// Whether the next poll will tell if more are waiting.
+    pub(super) fn is_told_again(&self) -> bool {
+        self.trigger == Trigger::Level && !self.closing
     }
 }
 
@@ -42,6 +63,15 @@ impl<N: Network> fmt::Debug for Listening<N> {
             .field("listener", &self.listener)
             .finish_non_exhaustive()
     }
+}
+
+/// What is common to all listeners.
+#[derive(Debug, Default)]
+pub(super) struct Accepting {
+    /// One of them may be ready. Else there is nothing to look for.
+    pub(super) any_ready: bool,
+    /// While the system has no descriptor or no memory left.
+    pub(super) pause: Pause,
 }
 
 /// When accepting goes on after the system had no descriptor or no memory left.

@@ -48,7 +48,7 @@ use crate::net::{Listener as _, Network};
 use crate::stats::Stats;
 use crate::table::Table;
 use handle::{Inbox, Post};
-use listening::{Listening, Pause};
+use listening::{Accepting, Listening};
 use log_limit::LogLimit;
 
 /// What belongs to a connection besides its slot: all that is generic.
@@ -85,7 +85,7 @@ pub struct Reactor<H: Handler, N: Network = Os> {
     recv_buf: Vec<u8>,
     spare_tails: SpareTails,
     listeners: Vec<Listening<N>>,
-    accept_pause: Pause,
+    accepting: Accepting,
     /// Connects under way.
     attempts: BTreeMap<ConnId, connect::Attempt<N>>,
     /// Connections whose descriptor may have a copy elsewhere: the poll must be told before they close.
@@ -163,7 +163,7 @@ impl<H: Handler, N: Network> Reactor<H, N> {
             recv_buf,
             spare_tails: SpareTails::default(),
             listeners: Vec::new(),
-            accept_pause: Pause::default(),
+            accepting: Accepting::default(),
             attempts: BTreeMap::new(),
             adopted: BTreeSet::new(),
             due: Vec::new(),

@@ -189,6 +189,55 @@ fn c7_at_the_cap_clients_are_refused_if_the_program_says_so() {
     assert_eq!(reactor.handler().log.iter().filter(|line| *line == "opened 0").count(), 4);
 }
 
+// C2, C7: also when polls tell of a listener as long as connections wait, which they do not while there is no room.
+#[test]
+fn c7_the_loop_sleeps_whoever_fills_the_last_place() {
+    let (mut reactor, addr) = listening(Scribe::new(), capped(2, OnCap::Wait), LOCAL);
+    let mut clients = std::collections::VecDeque::new();
+    for told in 1..=2 {
+        settle(&mut reactor);
+        clients.push_back(connect(addr));
+        turn_until_told(&mut reactor, told);
+    }
+    for told in [4, 6, 8] {
+        clients.extend([connect(addr), connect(addr)]);
+        settle(&mut reactor);
+        let start = std::time::Instant::now();
+        reactor.turn(Some(Duration::from_millis(30))).expect("a turn");
+        assert!(start.elapsed() >= Duration::from_millis(30), "the poll returned early");
+        clients.pop_front();
+        turn_until_told(&mut reactor, told);
+    }
+}
+
+#[test]
+fn connections_that_come_one_at_a_time_cost_one_accept_each() {
+    let (mut reactor, addr) = listening(Scribe::echo(), Config::default(), LOCAL);
+    settle(&mut reactor);
+    let before = reactor.stats().calls.accept;
+    for count in 1..=20 {
+        let client = connect(addr);
+        say(&client, "hello");
+        turn_until(&mut reactor, |reactor| reactor.stats().frames == count);
+        hear(&client, "hello\n");
+        drop(client);
+        turn_until(&mut reactor, |reactor| reactor.stats().open == 0);
+    }
+    assert_eq!(reactor.stats().calls.accept - before, 20);
+}
+
+#[test]
+fn connections_that_come_together_are_in_after_as_many_turns_as_their_budget_takes() {
+    let (mut reactor, addr) = listening(Scribe::new(), Config::default(), LOCAL);
+    settle(&mut reactor);
+    let _clients: Vec<_> = (0..40).map(|_| connect(addr)).collect();
+    let before = reactor.stats().clone();
+    turn_until(&mut reactor, |reactor| reactor.stats().accepted == 40);
+    let after = reactor.stats();
+    assert_eq!(after.turns - before.turns, 4, "1, 16, 16, 7");
+    assert_eq!(after.calls.accept - before.calls.accept, 41, "one to learn that there are no more");
+}
+
 // C7: what is connected from here counts too.
 #[test]
 fn c7_the_cap_is_for_accepted_and_connected_together() {

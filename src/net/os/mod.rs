@@ -18,10 +18,14 @@ use std::time::Duration;
 
 use mio::unix::SourceFd;
 use mio::{Interest, Poll};
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::io::Errno;
 use rustix::process::{Resource, getrlimit};
 use rustix::time::{ClockId, Timespec, clock_gettime};
 
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use super::Trigger;
 use super::{Event, Network, Token, Trouble, Wake, sealed};
 use crate::config::Listen;
 use crate::id::{ConnId, ListenerId};
@@ -133,6 +137,23 @@ impl Network for Os {
         let listener = OsListener::open(listen)?;
         self.register_fd(&listener, Token::listener(id), Interest::READABLE)?;
         Ok(listener)
+    }
+
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    fn set_trigger(&mut self, listener: &OsListener, id: ListenerId, trigger: Trigger) -> Trigger {
+        // mio knows edges only. It lends its descriptor, and an event of ours looks like one of its own.
+        let (flags, before) = match trigger {
+            Trigger::Edge => (EventFlags::IN.union(EventFlags::ET), Trigger::Level),
+            Trigger::Level => (EventFlags::IN, Trigger::Edge),
+        };
+        let token = EventData::new_u64(Token::listener(id).0);
+        match epoll::modify(self.poll.registry(), listener, token, flags) {
+            Ok(()) => trigger,
+            Err(error) => {
+                log::error!("polls tell of {id:?} as before: {error}");
+                before
+            }
+        }
     }
 
     fn connect(&mut self, addr: SocketAddr) -> io::Result<OsStream> {

@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use super::socket::{BUFFER_MIN, NOBODY, Owner, Phase, SockId, Urgent};
 use super::world::{Event, MILLI, Route, What, World};
 use crate::config::Listen;
-use crate::net::Token;
+use crate::net::{Token, Trigger};
 use crate::sim::errno::Errno;
 use crate::sim::faults::Fault;
 use crate::sim::trace::Shown;
@@ -193,6 +193,18 @@ impl World {
             self.wake(id);
         }
         Ok(())
+    }
+
+    /// Sets whether the poll tells of a socket once or as long as it is ready, and has it look at once.
+    pub(super) fn set_trigger(&mut self, id: SockId, trigger: Trigger) {
+        self.note(What::Register, id, 1 << 32 | trigger as u64, |_| {
+            format!("#{id} is told of by {trigger:?}")
+        });
+        let sock = &mut self.socks[id as usize];
+        sock.level = trigger == Trigger::Level;
+        if !sock.readiness().is_empty() {
+            self.wake(id);
+        }
     }
 
     /// Takes a socket out of the poll.

@@ -32,9 +32,9 @@ use super::faults::Fault;
 use crate::config::Listen;
 use crate::id::{ConnId, ListenerId};
 use crate::instant::Instant;
-use crate::net::{Event, Network, Token, Trouble, Wake, sealed};
+use crate::net::{Event, Network, Token, Trigger, Trouble, Wake, sealed};
 use crate::readiness::Readiness;
-use socket::{Owner, WAKER};
+use socket::{Owner, Sock, WAKER};
 use world::{Step, What};
 
 /// Where the server of a simulation listens, if nothing else is said.
@@ -101,7 +101,8 @@ impl SimNet {
     pub(crate) fn is_calm(&self) -> bool {
         let world = self.world.borrow();
         let host = &world.hosts[self.host];
-        host.ready.is_empty() && !host.waker.0.load(Ordering::Acquire)
+        let told = |&id: &SockId| world.socks.get(id as usize).is_none_or(Sock::is_told);
+        !host.ready.iter().any(told) && !host.waker.0.load(Ordering::Acquire)
     }
 
     /// Has its poll return.
@@ -180,6 +181,7 @@ impl SimNet {
             let way = world.faults.take(&mut world.tape, Fault::Reorder, waiting);
             world.hosts[self.host].ready.rotate_left(way);
         }
+        let mut again = Vec::new();
         while room > 0 {
             let Some(id) = world.hosts[self.host].ready.pop_front() else { break };
             if id == WAKER {
@@ -197,10 +199,16 @@ impl SimNet {
                 }
                 events.list.push(Event { token, readiness });
                 room -= 1;
+                if sock.level {
+                    sock.pending = true;
+                    again.push(id);
+                }
                 world
                     .note(What::Poll, id, u64::from(readiness.bits()), |_| format!("#{id} is {readiness:?}"));
             }
         }
+        // The next poll looks whether they are still ready.
+        world.hosts[self.host].ready.extend(again);
         let count = world.hosts[self.host].registered.len();
         if room > 0 && count > 0 {
             const KINDS: [Readiness; 3] =
@@ -351,6 +359,11 @@ impl Network for SimNet {
         world.register(sock, Token::listener(id)).inspect_err(|_| world.close(sock))?;
         drop(world);
         Ok(SimListener(SimStream::new(self, sock)))
+    }
+
+    fn set_trigger(&mut self, listener: &SimListener, _: ListenerId, trigger: Trigger) -> Trigger {
+        self.world.borrow_mut().set_trigger(listener.0.sock, trigger);
+        trigger
     }
 
     fn connect(&mut self, addr: SocketAddr) -> io::Result<SimStream> {

@@ -69,6 +69,8 @@ pub(crate) struct Sock {
     pub(super) owner: Owner,
     /// On the ready list of its host.
     pub(super) pending: bool,
+    /// It stays there as long as it is ready.
+    pub(super) level: bool,
     /// Its place among the registered sockets of its host.
     pub(super) place: usize,
     /// Events under way that name it.
@@ -136,6 +138,7 @@ impl Sock {
             queued: false,
             owner: Owner::Nobody,
             pending: false,
+            level: false,
             place: usize::MAX,
             events: 0,
             rx: VecDeque::new(),
@@ -218,6 +221,11 @@ impl Sock {
     /// Whether there is anything that the program has not fetched: bytes, the end or an error.
     pub(super) fn has_news(&self) -> bool {
         self.is_readable() || (self.shut_recv && !self.end_told)
+    }
+
+    /// Whether a poll that has it on its list may tell of it.
+    pub(super) fn is_told(&self) -> bool {
+        !self.level || !self.readiness().is_empty()
     }
 
     /// Whether anybody is or will be there to read what arrives.

@@ -2,6 +2,7 @@
 
 use super::parity;
 use crate::config::Listen;
+use crate::net::Trigger;
 
 #[test]
 fn connects_between_two_polls_are_one_edge_of_the_listener() {
@@ -56,6 +57,84 @@ fn every_connect_is_a_new_edge_though_others_wait() {
             L accept -> s, from a
             c connect L -> Ok
             poll -> L readable, c writable, s writable
+            poll -> nothing
+        ",
+    );
+}
+
+#[test]
+fn a_listener_is_told_of_by_level_as_long_as_a_connect_waits() {
+    parity(
+        |t| {
+            let l = t.listener("L");
+            t.set_trigger(l, Trigger::Level);
+            t.poll();
+            t.connect("a", l);
+            t.connect("b", l);
+            t.poll();
+            t.poll();
+            t.accept_only("s", l);
+            t.poll();
+            t.accept_only("r", l);
+            t.poll();
+            t.connect("c", l);
+            t.poll();
+        },
+        "
+            L is told of by Level
+            poll -> nothing
+            a connect L -> Ok
+            b connect L -> Ok
+            poll -> L readable, a writable, b writable
+            poll -> L readable
+            L accept -> s, from a
+            poll -> L readable
+            L accept -> r, from b
+            poll -> nothing
+            c connect L -> Ok
+            poll -> L readable, c writable
+        ",
+    );
+}
+
+#[test]
+fn a_listener_is_told_of_once_more_whenever_its_trigger_is_set() {
+    parity(
+        |t| {
+            let l = t.listener("L");
+            t.connect("a", l);
+            t.poll();
+            t.poll();
+            t.set_trigger(l, Trigger::Level);
+            t.poll();
+            t.poll();
+            t.set_trigger(l, Trigger::Edge);
+            t.poll();
+            t.poll();
+            t.connect("b", l);
+            t.poll();
+            t.poll();
+            t.accept_only("s", l);
+            t.accept_only("r", l);
+            t.set_trigger(l, Trigger::Level);
+            t.poll();
+        },
+        "
+            a connect L -> Ok
+            poll -> L readable, a writable
+            poll -> nothing
+            L is told of by Level
+            poll -> L readable
+            poll -> L readable
+            L is told of by Edge
+            poll -> L readable
+            poll -> nothing
+            b connect L -> Ok
+            poll -> L readable, b writable
+            poll -> nothing
+            L accept -> s, from a
+            L accept -> r, from b
+            L is told of by Level
             poll -> nothing
         ",
     );

@@ -12,7 +12,7 @@ use std::time::Duration;
 use crate::addr::Addr;
 use crate::config::Listen;
 use crate::id::{ConnId, ListenerId};
-use crate::net::{Event, Listener, Network, Stream, Wake};
+use crate::net::{Event, Listener, Network, Stream, Trigger, Wake};
 
 /// A stream of the rig.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -42,6 +42,7 @@ pub(super) trait Rig: fmt::Debug {
     fn listen(&mut self, listen: &Listen) -> io::Result<Host>;
     fn host_addr(&self, host: Host) -> io::Result<Addr>;
     fn accept(&mut self, host: Host) -> io::Result<(Sock, Addr)>;
+    fn set_trigger(&mut self, host: Host, trigger: Trigger) -> Trigger;
     fn unlisten(&mut self, host: Host);
 
     /// Begins to connect, and does not register.
@@ -148,6 +149,11 @@ impl<B: Beside> Rig for On<B> {
     fn accept(&mut self, host: Host) -> io::Result<(Sock, Addr)> {
         let (stream, addr) = self.host(host).accept()?;
         Ok((self.keep(stream), addr))
+    }
+
+    fn set_trigger(&mut self, host: Host, trigger: Trigger) -> Trigger {
+        let listener = self.hosts[host.0].as_ref().expect("the script uses no listener that it closed");
+        self.beside.network().set_trigger(listener, host.id(), trigger)
     }
 
     fn unlisten(&mut self, host: Host) {

@@ -16,7 +16,7 @@ use super::once_more::OnceMore;
 use super::rig::{Host, Odd, Rig, Sock};
 use crate::addr::Addr;
 use crate::config::Listen;
-use crate::net::{Stream, Token, Wake};
+use crate::net::{Stream, Token, Trigger, Wake};
 
 /// More events than any script makes between two polls.
 const MANY: usize = 64;
@@ -177,6 +177,13 @@ impl<'a> Script<'a> {
                 None
             }
         }
+    }
+
+    pub(super) fn set_trigger(&mut self, host: Host, trigger: Trigger) {
+        let name = self.name(Token::listener(host.id()));
+        self.rig.settle();
+        let now = self.rig.set_trigger(host, trigger);
+        self.line(format!("{name} is told of by {now:?}"));
     }
 
     pub(super) fn unlisten(&mut self, host: Host) {
