@@ -8,6 +8,7 @@
 
 mod calls;
 mod clients;
+mod registry;
 mod socket;
 mod stream;
 mod tcp;
