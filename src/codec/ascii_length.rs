@@ -96,7 +96,7 @@ impl Decoder for AsciiLength {
     #[inline]
     fn decode<'a>(&mut self, input: &'a [u8]) -> Result<Step<&'a [u8]>, FrameError> {
         // Only once they are all here, so that a bad digit and then the end is the same however it was split.
-        let Some(digits) = input.get(..usize::from(self.digits)) else {
+        let Some((digits, rest)) = input.split_at_checked(self.digits.into()) else {
             return Ok(Step::NeedMore { at_least: self.digits.into() });
         };
         let mut length = 0;
@@ -109,7 +109,7 @@ impl Decoder for AsciiLength {
             }
             length = length * 10 + u64::from(byte - b'0');
         }
-        body_behind(digits.len(), input, length, self.frame_bytes_max)
+        body_behind(digits.len(), rest, length, self.frame_bytes_max)
     }
 }
 

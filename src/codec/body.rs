@@ -23,20 +23,22 @@ pub(super) fn limited(length: u64, limit: usize) -> Result<usize, FrameError> {
     }
 }
 
-/// Cuts the body of `length` bytes out from behind the header, which is left off.
+/// Cuts the body of `length` bytes off the front of `rest`, which is all behind a header of `header` bytes.
 #[inline]
 pub(super) fn body_behind(
     header: usize,
-    input: &[u8],
+    rest: &[u8],
     length: u64,
     limit: usize,
 ) -> Result<Step<&[u8]>, FrameError> {
-    let used = header + limited(length, limit)?;
-    if wrong!(NeedsOneMore) && input.len() < used {
-        return Ok(Step::NeedMore { at_least: used + 1 });
+    let length = limited(length, limit)?;
+    let at_least = header + length;
+    if wrong!(NeedsOneMore) && rest.len() < length {
+        return Ok(Step::NeedMore { at_least: at_least + 1 });
     }
-    match input.get(header..used) {
-        Some(frame) => Ok(Step::Frame { frame, used }),
-        None => Ok(Step::NeedMore { at_least: used }),
+    match rest.get(..length) {
+        // As `at_least`, and plainly not zero.
+        Some(frame) => Ok(Step::Frame { frame, used: header + frame.len() }),
+        None => Ok(Step::NeedMore { at_least }),
     }
 }

@@ -100,13 +100,13 @@ impl<F: Fn(u8) -> Option<usize>> Decoder for Typed<F> {
 
     #[inline]
     fn decode<'a>(&mut self, input: &'a [u8]) -> Result<Step<TypedFrame<'a>>, FrameError> {
-        let Some(&kind) = input.first() else {
+        let Some((&kind, rest)) = input.split_first() else {
             return Ok(Step::NeedMore { at_least: 1 });
         };
         let Some(length) = (self.length_of)(kind) else {
             return Err(FrameError::UnknownType { byte: kind });
         };
-        let step = body_behind(1, input, length as u64, self.frame_bytes_max)?;
+        let step = body_behind(1, rest, length as u64, self.frame_bytes_max)?;
         Ok(step.map(|payload| TypedFrame { kind, payload }))
     }
 }

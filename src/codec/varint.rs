@@ -98,10 +98,10 @@ impl Decoder for Varint {
             }
             length |= u64::from(byte & 0x7f) << (7 * at);
             if byte < 0x80 {
-                return body_behind(at + 1, input, length, self.frame_bytes_max);
+                return body_behind(at + 1, &input[at + 1..], length, self.frame_bytes_max);
             }
             if wrong!(VarintCutInTwo) && at + 1 == input.len() {
-                return body_behind(at + 1, input, length, self.frame_bytes_max);
+                return body_behind(at + 1, &input[at + 1..], length, self.frame_bytes_max);
             }
         }
         Ok(Step::NeedMore { at_least: input.len() + 1 })
