@@ -10,7 +10,7 @@
 
 use std::sync::Arc;
 
-use super::{BuildError, Decoder, EncodeError, FrameError, Put, Step};
+use super::{BuildError, Decoder, EncodeError, FrameError, Put, Step, scan};
 
 /// Cuts the stream at a delimiter of one byte or more.
 ///
@@ -180,7 +180,7 @@ impl Delimiters {
     #[inline]
     fn find_last_byte(&self, bytes: &[u8]) -> Option<usize> {
         match *self.last_bytes {
-            [a] => memchr::memchr(a, bytes),
+            [a] => scan::find(a, bytes),
             [a, b] => memchr::memchr2(a, b, bytes),
             [a, b, c] => memchr::memchr3(a, b, c, bytes),
             ref more => bytes.iter().position(|byte| more.contains(byte)),

@@ -9,7 +9,7 @@
 //!     line       line     line
 //! ```
 
-use super::{Decoder, EncodeError, FrameError, Put, Step};
+use super::{Decoder, EncodeError, FrameError, Put, Step, scan};
 
 /// Cuts the stream at each LF, and takes the LF, and one CR directly before it, off the line.
 ///
@@ -78,9 +78,7 @@ impl Lines {
         if line.len() > self.frame_bytes_max {
             return Err(EncodeError::TooLong { length: line.len(), limit: self.frame_bytes_max });
         }
-        // Other than in `decode`, none is expected, so all of it is looked at.
-        let found = if line.len() < SHORT { find_lf_by_words(line) } else { memchr::memchr(b'\n', line) };
-        if let Some(at) = found {
+        if let Some(at) = scan::find(b'\n', line) {
             return Err(EncodeError::ContainsDelimiter { at });
         }
         if !self.crlf && line.ends_with(b"\r") {
@@ -94,7 +92,7 @@ impl Lines {
     /// The line in `bytes`, which are all before an LF or all there is so far.
     #[inline]
     fn line<'a>(&self, bytes: &'a [u8]) -> Result<&'a [u8], FrameError> {
-        let line = bytes.strip_suffix(b"\r").unwrap_or(bytes);
+        let line = if let [line @ .., b'\r'] = bytes { line } else { bytes };
         if line.len() > self.frame_bytes_max {
             return Err(FrameError::Unended { limit: self.frame_bytes_max });
         }
@@ -117,7 +115,7 @@ impl Decoder for Lines {
     #[inline]
     fn decode<'a>(&mut self, input: &'a [u8]) -> Result<Step<&'a [u8]>, FrameError> {
         let from = self.scanned.min(input.len());
-        if let Some(at) = find_lf(&input[from..]) {
+        if let Some(at) = scan::find(b'\n', &input[from..]) {
             self.scanned = 0;
             let lf = from + at;
             if wrong!(ScanPositionStays) {
@@ -142,53 +140,6 @@ impl Decoder for Lines {
         }
         Ok(Some(self.line(input)?))
     }
-}
-
-/// How far an LF is looked for here before `memchr` takes over.
-const SHORT: usize = 64;
-
-/// Finds the first LF.
-///
-/// Most lines are short, and for them the call of `memchr`, which takes the last few bytes of its input one by
-/// one, costs more than the search. Instructions to decode one of 16 lines, this way and by `memchr` alone: of
-/// 4 bytes 53 and 76, of 14 bytes 58 and 75. To receive, decode and echo one of 64 bytes takes 440 this way; with
-/// `memchr` from byte 32 on 460, from byte 16 on 472.
-#[inline]
-fn find_lf(bytes: &[u8]) -> Option<usize> {
-    let Some((head, tail)) = bytes.split_first_chunk::<SHORT>() else {
-        return find_lf_by_words(bytes);
-    };
-    if let Some(at) = find_lf_by_words(head) {
-        return Some(at);
-    }
-    memchr::memchr(b'\n', tail).map(|at| SHORT + at)
-}
-
-/// Finds the first LF, eight bytes at a time.
-#[inline]
-fn find_lf_by_words(bytes: &[u8]) -> Option<usize> {
-    let mut words = bytes.chunks_exact(8);
-    for (i, word) in words.by_ref().enumerate() {
-        if let Some(at) = find_lf_in_word(word.try_into().expect("chunks of eight")) {
-            return Some(i * 8 + at);
-        }
-    }
-    let rest = words.remainder();
-    let at = rest.iter().position(|&byte| byte == b'\n')?;
-    Some(bytes.len() - rest.len() + at)
-}
-
-/// Finds the first LF of eight bytes, by the well-known test for a zero byte in a word.
-#[inline]
-fn find_lf_in_word(word: [u8; 8]) -> Option<usize> {
-    const ONES: u64 = u64::from_ne_bytes([1; 8]);
-    let word = u64::from_le_bytes(word) ^ (ONES * 0x0a);
-    // The lowest bit that is set is true; those above it may come from a borrow.
-    let zeros = word.wrapping_sub(ONES) & !word & (ONES * 0x80);
-    if zeros == 0 {
-        return None;
-    }
-    Some(zeros.trailing_zeros() as usize / 8)
 }
 
 #[cfg(test)]
@@ -312,23 +263,6 @@ mod tests {
             let stream: Vec<u8> = (0..rng.usize(..400)).map(|_| byte(&mut rng)).collect();
             let got = in_random_pieces(codec.clone(), &stream, <[u8]>::to_vec, &mut rng);
             assert_eq!(got, twin(&codec, &stream), "seed {seed}");
-        }
-    }
-
-    #[test]
-    fn the_first_lf_is_found_wherever_it_is() {
-        // Around LF, with the top bit, and both: what the arithmetic on words could mistake for one.
-        for filler in [0x00, 0x09, 0x0b, 0x8a, 0x8b, 0xff] {
-            for length in 0..100 {
-                let mut bytes = vec![filler; length];
-                assert_eq!(find_lf(&bytes), None);
-                for at in (0..length).rev() {
-                    // One more than LF behind it is what a borrow reaches first.
-                    bytes[at..].fill(0x0b);
-                    bytes[at] = b'\n';
-                    assert_eq!(find_lf(&bytes), Some(at), "{at} of {length}");
-                }
-            }
         }
     }
 

@@ -45,6 +45,7 @@ mod length_prefixed;
 mod lines;
 mod put;
 mod raw;
+mod scan;
 mod to_end;
 mod typed;
 mod varint;
