@@ -16,8 +16,9 @@ const SPARE_CAPACITY_MAX: usize = 64 << 10;
 /// Below this capacity a tail is not worth moving to a smaller one.
 const ROOMY_MIN: usize = 4096;
 
-/// How many tails are put by. More than that at once are rare and go back to the allocator.
-const SPARE_MAX: usize = 64;
+/// How many bytes of tails are put by: the tails of tens of thousands of connections with a little left over each,
+/// or of 64 with much.
+const SPARE_BYTES_MAX: usize = 4 << 20;
 
 /// Bytes left over by the codec.
 #[derive(Debug, Default)]
@@ -40,6 +41,11 @@ impl Tail {
     /// What it takes from the memory budget.
     pub(crate) fn capacity(&self) -> usize {
         self.buf.capacity()
+    }
+
+    /// All that it takes when it is put by.
+    fn occupied(&self) -> usize {
+        size_of::<Tail>() + self.capacity()
     }
 
     /// Whether most of what it occupies, and that is not little, holds nothing.
@@ -77,24 +83,28 @@ impl Tail {
 pub(crate) struct SpareTails {
     #[expect(clippy::vec_box, reason = "the box is what is kept: a connection holds one pointer")]
     spare: Vec<Box<Tail>>,
+    bytes: usize,
 }
 
 impl SpareTails {
     /// An empty tail.
     #[expect(clippy::unnecessary_box_returns, reason = "the box is what is kept")]
     pub(crate) fn take(&mut self) -> Box<Tail> {
-        self.spare.pop().unwrap_or_default()
+        let Some(tail) = self.spare.pop() else { return Box::default() };
+        self.bytes -= tail.occupied();
+        tail
     }
 
     /// Puts a tail by, or lets it go if there are enough or it is large.
     pub(crate) fn put(&mut self, mut tail: Box<Tail>) {
-        if self.spare.len() < SPARE_MAX && tail.capacity() <= SPARE_CAPACITY_MAX {
-            if wrong!(SpareTailNotCleared) {
-                return self.spare.push(tail);
-            }
-            tail.clear();
-            self.spare.push(tail);
+        if tail.capacity() > SPARE_CAPACITY_MAX || self.bytes + tail.occupied() > SPARE_BYTES_MAX {
+            return;
         }
+        self.bytes += tail.occupied();
+        if !wrong!(SpareTailNotCleared) {
+            tail.clear();
+        }
+        self.spare.push(tail);
     }
 }
 
@@ -150,11 +160,19 @@ mod tests {
 
     #[test]
     fn no_more_tails_are_put_by_than_are_worth_it() {
-        let mut spare = SpareTails::default();
-        for _ in 0..2 * SPARE_MAX {
-            spare.put(Box::default());
+        let tail = |capacity| Box::new(Tail { buf: Vec::with_capacity(capacity), ..Tail::default() });
+        for capacity in [0, SPARE_CAPACITY_MAX] {
+            let mut spare = SpareTails::default();
+            let enough = SPARE_BYTES_MAX / tail(capacity).occupied();
+            for _ in 0..enough + 10 {
+                spare.put(tail(capacity));
+            }
+            assert_eq!(spare.spare.len(), enough);
+            drop(spare.take());
+            spare.put(tail(capacity));
+            spare.put(tail(capacity));
+            assert_eq!(spare.spare.len(), enough);
         }
-        assert_eq!(spare.spare.len(), SPARE_MAX);
     }
 
     #[test]
