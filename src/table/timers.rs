@@ -27,8 +27,8 @@ use crate::table::wheel::{self, Wheel};
 /// Ends a list of timers.
 const NO_TIMER: u32 = u32::MAX;
 
-/// Storage for this many timers is kept when the last one is gone; more is given back.
-const KEPT: usize = 1024;
+/// Storage for this many timers, about a mebibyte, is kept when the last one is gone; more is given back.
+const KEPT: usize = 16 << 10;
 
 /// All timers of a reactor: 56 bytes each, and four for each connection slot up to the last with a timer.
 ///

@@ -300,11 +300,11 @@ fn a_timer_that_is_never_due_can_be_cancelled() {
 fn a_burst_gives_its_memory_back_and_its_ids_stay_stale() {
     let mut timers = Timers::new(100_000);
     let burst = |timers: &mut Timers| -> Vec<TimerId> {
-        let set = (0..10_000).map(|key| timers.set(conn(5_000), key, at(0), at(MILLISECOND)));
+        let set = (0..2 * KEPT as u64).map(|key| timers.set(conn(5_000), key, at(0), at(MILLISECOND)));
         set.collect::<Result<_, _>>().expect("room")
     };
     let old = burst(&mut timers);
-    assert_eq!(keys_due(&mut timers, at(MILLISECOND)).len(), 10_000);
+    assert_eq!(keys_due(&mut timers, at(MILLISECOND)).len(), 2 * KEPT);
     assert_eq!(timers.slots.capacity() + timers.firsts.capacity() + timers.due.capacity(), 0);
     burst(&mut timers);
     assert!(!old.into_iter().any(|id| timers.cancel(id)));
