@@ -40,7 +40,8 @@ enum Outcome {
 impl<H: Handler, N: Network> Reactor<H, N> {
     /// Begins the connects that callbacks asked for.
     pub(super) fn grant_connects(&mut self) {
-        for wish in std::mem::take(&mut self.cx.wishes.connect) {
+        let mut wishes = std::mem::take(&mut self.cx.wishes.connect);
+        for wish in wishes.drain(..) {
             let ConnectWish { id, addr, key } = wish;
             let index = id.slot();
             let peer = Peer::new(Addr::from(addr), Origin::Connected, key);
@@ -57,6 +58,8 @@ impl<H: Handler, N: Network> Reactor<H, N> {
             }
             self.attempts.insert(id, attempt);
         }
+        // No callback ran meanwhile that could have asked for more.
+        self.cx.wishes.connect = wishes;
     }
 
     fn begin_connect(&mut self, addr: SocketAddr, id: ConnId) -> io::Result<N::Stream> {
