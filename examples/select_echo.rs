@@ -73,7 +73,7 @@ mod unix {
         .map_err(io::Error::other)?;
 
         let mut echo = Echo::new(server, quit)?;
-        crate::shared::announce(address)?;
+        crate::shared::announce(address, "")?;
         echo.run()?;
         let Echo { accepted, echoed_bytes, turns, .. } = echo;
         // Nobody may be there to read it any more.

@@ -124,7 +124,7 @@ fn serve(addr: SocketAddr, [count]: [String; 1]) -> io::Result<()> {
     })
     .map_err(io::Error::other)?;
 
-    shared::announce(addr)?;
+    shared::announce(addr, "")?;
     let mut served = Vec::new();
     for shard in shards {
         drop(shard.handle);

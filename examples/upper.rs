@@ -70,7 +70,7 @@ fn serve(addr: SocketAddr) -> io::Result<()> {
     let (handle, mut stop) = (reactor.handle(), Stop::Drain);
     ctrlc::set_handler(move || handle.stop(mem::replace(&mut stop, Stop::Now))).map_err(io::Error::other)?;
 
-    shared::announce(reactor.local_addr(listener)?)?;
+    shared::announce(reactor.local_addr(listener)?, "")?;
     reactor.run()?;
 
     let (clients, Upper { lines, broken_off }) = (reactor.stats().accepted, reactor.handler());

@@ -58,6 +58,12 @@ pub struct Config {
     pub bytes_per_turn: usize,
     /// After how many frames one connection gives way to the others: 1,024.
     pub frames_per_turn: usize,
+    /// The most datagrams received from one socket in one turn: 64, one receive each, so that a flood of them leaves
+    /// time for everyone else.
+    pub datagrams_per_turn: usize,
+    /// The most bytes that may wait to be sent from one socket for datagrams: 256 KiB, about what the kernel keeps as
+    /// well. A datagram that does not fit is dropped, which the send says.
+    pub datagram_bytes_max: usize,
     /// The most posted closures run in one turn: 256.
     pub posts_per_turn: usize,
     /// The most closures that wait to be run: 1,024. `post` answers `Full` beyond it.
@@ -129,6 +135,8 @@ impl Default for Config {
             accepts_per_turn: 16,
             bytes_per_turn: 256 << 10,
             frames_per_turn: 1024,
+            datagrams_per_turn: 64,
+            datagram_bytes_max: 256 << 10,
             posts_per_turn: 256,
             posts_max: 1024,
             timers_per_turn: 1024,
@@ -196,6 +204,7 @@ impl Config {
             ("recv_bytes_max", self.recv_bytes_max, 1),
             ("queued_bytes_high", self.queued_bytes_high, 1),
             ("queued_bytes_max", self.queued_bytes_max, 1),
+            ("datagram_bytes_max", self.datagram_bytes_max, 1),
         ];
         for (name, bytes, least) in sizes {
             if bytes < least || bytes > BYTES_MAX {
@@ -232,6 +241,7 @@ impl Config {
             ("accepts_per_turn", self.accepts_per_turn),
             ("bytes_per_turn", self.bytes_per_turn),
             ("frames_per_turn", self.frames_per_turn),
+            ("datagrams_per_turn", self.datagrams_per_turn),
             ("posts_per_turn", self.posts_per_turn),
             ("posts_max", self.posts_max),
             ("timers_per_turn", self.timers_per_turn),

@@ -92,6 +92,10 @@ impl fmt::Display for ConnId {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct ListenerId(pub(crate) u32);
 
+/// The name of one socket for datagrams, valid in the reactor that gave it and nowhere else. Never reused.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct DatagramId(pub(crate) u32);
+
 /// The name of one timer, valid in the reactor that gave it and nowhere else.
 ///
 /// A timer that has fired or was cancelled leaves a stale id behind; cancelling it does nothing.

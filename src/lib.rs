@@ -63,10 +63,10 @@
 //! 2. [`codec`]: cutting bytes into frames. Nine codecs, each with its encoder, and [`Decoder`](codec::Decoder) for
 //!    one of your own.
 //! 3. [`Context`]: what a callback may do. Send ([`Sent`] is the answer), broadcast, close ([`Close`] has the ways),
-//!    pause, set timers, connect, listen, stop.
+//!    pause, set timers, connect, listen, bind sockets for datagrams, stop.
 //! 4. [`Reactor`]: listening, running, looking; [`serve`] is all of it in one line. [`Handle`] is the way in from
 //!    other threads.
-//! 5. [`Config`] and [`Listen`]: every limit, budget and wait, with its default.
+//! 5. [`Config`], [`Listen`] and [`Bind`]: every limit, budget and wait, with its default.
 //! 6. [`CloseReason`], [`Stats`], [`ConnInfo`], [`State`]: how it went and how it goes.
 //! 7. [`sim`]: the same program on a network in memory, under every split and every fault, from an ordinary test.
 //!
@@ -74,7 +74,7 @@
 //!
 //! | layer | it knows | rests on |
 //! |---|---|---|
-//! | words: `id`, `readiness`, `instant`, `addr`, `config`, `error`, `stats`, `wrong` | names, numbers, reasons | nothing |
+//! | words: `id`, `readiness`, `instant`, `addr`, `bind`, `config`, `error`, `stats`, `wrong` | names, numbers, reasons | nothing |
 //! | `codec` | bytes and frames | words |
 //! | `conn` | one connection: its states, the tail of its input, its send queue | codec |
 //! | `table` | all connections without their sockets: slots, timers, who needs attention | conn |
@@ -111,7 +111,7 @@
 //! # Platforms
 //!
 //! Unix, and so far only Linux is compiled and tested. Elsewhere on Unix there is no urgent data, as mio cannot ask
-//! kqueue for it; on anything else it does not compile. TCP over IPv4 and IPv6; UDP, Unix sockets and TLS are not
+//! kqueue for it; on anything else it does not compile. TCP and UDP over IPv4 and IPv6; Unix sockets and TLS are not
 //! there yet. The oldest Rust is 1.85. There is no `unsafe` in this crate.
 //!
 //! # More
@@ -132,6 +132,7 @@ pub mod select;
 pub mod sim;
 
 mod addr;
+mod bind;
 mod config;
 mod conn;
 mod context;
@@ -145,14 +146,17 @@ mod stats;
 mod table;
 
 pub use addr::Addr;
+pub use bind::{Bind, IntoBind};
 /// What is sent to many without being copied: the type of the crate `bytes`, which `send_bytes` and `broadcast` take.
 pub use bytes::Bytes;
 pub use config::{Config, ConfigError, IntoListen, Listen, OnCap};
 pub use conn::state::State;
 pub use context::{Broadcast, ConnInfo, ConnectError, Context, OnSlow, Out, Sent, Stop, TimerError};
 pub use error::{BoxError, Close, CloseKind, CloseReason, Failure, Result, Wait};
-pub use handler::{Both, Conn, Each, Frame, Handler, Origin, Peer, Side, each};
-pub use id::{ConnId, ListenerId, TimerId};
+pub use handler::{
+    Both, Conn, Datagram, Datagrams, Each, Frame, Handler, Origin, Peer, Side, datagrams, each,
+};
+pub use id::{ConnId, DatagramId, ListenerId, TimerId};
 pub use instant::Instant;
 pub use reactor::{Handle, PostError, Reactor, serve};
 pub use readiness::Readiness;

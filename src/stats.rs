@@ -34,6 +34,14 @@ pub struct Stats {
     pub received: u64,
     /// Bytes the kernel took.
     pub sent: u64,
+    /// Datagrams given to handlers.
+    pub datagrams_received: u64,
+    /// Datagrams the kernel took.
+    pub datagrams_sent: u64,
+    /// Datagrams that were not sent: the queue was full, the kernel refused them, or their socket was closed first.
+    pub datagrams_dropped: u64,
+    /// Errors told with `datagram_failed`.
+    pub datagram_errors: u64,
     /// System calls, by kind.
     pub calls: Calls,
     /// Events of connections that were gone, or of nothing known: dropped.
@@ -89,6 +97,10 @@ pub struct Calls {
     pub recv_urgent: u64,
     /// Sends (`send`, `sendmsg`).
     pub send: u64,
+    /// Receives of datagrams (`recvfrom`).
+    pub recv_datagram: u64,
+    /// Sends of datagrams (`sendto`).
+    pub send_datagram: u64,
     /// Accepts (`accept4`).
     pub accept: u64,
     /// Registrations (`epoll_ctl`).

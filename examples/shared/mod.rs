@@ -53,14 +53,15 @@ pub(crate) fn main<const N: usize>(
     }
 }
 
-/// Says where the server listens and how to talk to it. By now it must be able to stop, as others wait for this.
-pub(crate) fn announce(addr: impl Into<Addr>) -> io::Result<()> {
+/// Says where the server listens and how to talk to it, which is `nc` with some options. By now it must be able to stop,
+/// as others wait for this.
+pub(crate) fn announce(addr: impl Into<Addr>, options: &str) -> io::Result<()> {
     let addr = addr.into();
     // `println!` panics when nobody reads our output any more.
     let mut stdout = io::stdout();
     writeln!(stdout, "listening on {addr}")?;
     match addr.socket_addr() {
-        Some(addr) => writeln!(stdout, "try: nc {} {}", addr.ip(), addr.port()),
+        Some(addr) => writeln!(stdout, "try: nc {options}{} {}", addr.ip(), addr.port()),
         None => Ok(()),
     }
 }

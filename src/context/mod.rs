@@ -11,10 +11,12 @@
 //! ```
 
 mod close;
+mod datagram;
 mod info;
 mod out;
 mod send;
 
+pub(crate) use datagram::{Outbox, Outboxes};
 pub use info::ConnInfo;
 pub use out::Out;
 pub use send::{Broadcast, OnSlow, Sent};
@@ -111,6 +113,7 @@ pub struct Context {
     /// Timers set in this callback, whose time counts from its end.
     pub(crate) fresh: Vec<(TimerId, Duration)>,
     pub(crate) wishes: Wishes,
+    pub(crate) datagrams: Outboxes,
     /// Whether what waits on the flush list is so much that the end of the turn is too late for it.
     pub(crate) pressing: bool,
     /// How many bytes of input the codec wants to see that ended the batch of frames being delivered.
@@ -186,6 +189,7 @@ impl Context {
             halt: false,
             fresh: Vec::new(),
             wishes: Wishes::default(),
+            datagrams: Outboxes::default(),
             pressing: false,
             wanted: 0,
             fault: None,

@@ -5,11 +5,11 @@
 use std::fmt;
 use std::io;
 
-use super::{Conn, Frame, Handler, Peer};
+use super::{Conn, Datagram, Frame, Handler, Peer};
 use crate::codec::Either;
 use crate::context::Context;
 use crate::error::{CloseReason, Result};
-use crate::id::ListenerId;
+use crate::id::{DatagramId, ListenerId};
 
 /// Which of two.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -24,7 +24,7 @@ pub enum Side {
 /// Serves each connection with one of two handlers, chosen when it opens; three are `Both<A, Both<B, C>>`.
 ///
 /// What belongs to a connection goes to its handler. What belongs to none ([`Handler::alarm`],
-/// [`Handler::connect_failed`], [`Handler::listen_failed`]) goes to both: keep their keys apart.
+/// [`Handler::connect_failed`], [`Handler::listen_failed`], datagrams) goes to both: keep their keys apart.
 ///
 /// ```
 /// use switchboard::{Both, Side, codec::{Lines, Raw}, each};
@@ -157,5 +157,20 @@ where
     fn listen_failed(&mut self, cx: &mut Context, listener: ListenerId, error: &io::Error) {
         self.left.listen_failed(cx, listener, error);
         self.right.listen_failed(cx, listener, error);
+    }
+
+    fn datagram(&mut self, cx: &mut Context, datagram: Datagram<'_>) {
+        self.left.datagram(cx, datagram);
+        self.right.datagram(cx, datagram);
+    }
+
+    fn datagram_failed(&mut self, cx: &mut Context, socket: DatagramId, error: &io::Error) {
+        self.left.datagram_failed(cx, socket, error);
+        self.right.datagram_failed(cx, socket, error);
+    }
+
+    fn bind_failed(&mut self, cx: &mut Context, socket: DatagramId, error: &io::Error) {
+        self.left.bind_failed(cx, socket, error);
+        self.right.bind_failed(cx, socket, error);
     }
 }

@@ -4,9 +4,11 @@
 //! nest, a close takes effect after the callback, and `closed` comes exactly once for each `opened`.
 
 mod both;
+mod datagrams;
 mod each;
 
 pub use both::{Both, Side};
+pub use datagrams::{Datagrams, datagrams};
 pub use each::{Each, each};
 
 use std::fmt;
@@ -16,7 +18,7 @@ use crate::addr::Addr;
 use crate::codec::Decoder;
 use crate::context::Context;
 use crate::error::{Close, CloseReason, Result};
-use crate::id::{ConnId, ListenerId};
+use crate::id::{ConnId, DatagramId, ListenerId};
 
 /// The frames of a handler's codec. Where they are byte slices, as most codecs' are, a program may as well write
 /// `&[u8]` in its `received`.
@@ -51,6 +53,34 @@ pub struct Peer {
     pub origin: Origin,
     /// The number given with [`Listen::key`](crate::Listen::key), when connecting, or when adopting.
     pub key: u64,
+}
+
+/// One datagram, lent to a callback.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct Datagram<'a> {
+    /// The socket that received it.
+    pub socket: DatagramId,
+    /// The number given with [`Bind::key`](crate::Bind::key).
+    pub key: u64,
+    /// Who sent it, in canonical form. Anyone can write anybody's address there.
+    pub from: Addr,
+    /// What is in it. A datagram may be empty, which is no end of anything.
+    pub bytes: &'a [u8],
+    /// Whether it had more bytes than `Config::recv_buffer_bytes`; they are lost. From 65,535 on, none over IP has.
+    pub truncated: bool,
+}
+
+impl<'a> Datagram<'a> {
+    pub(crate) fn new(
+        socket: DatagramId,
+        key: u64,
+        from: Addr,
+        bytes: &'a [u8],
+        truncated: bool,
+    ) -> Datagram<'a> {
+        Datagram { socket, key, from, bytes, truncated }
+    }
 }
 
 /// How a connection came to be.
@@ -196,5 +226,23 @@ pub trait Handler {
     fn listen_failed(&mut self, cx: &mut Context, listener: ListenerId, error: &io::Error) {
         let _ = cx;
         log::error!("listener {listener:?} was not opened: {error}");
+    }
+
+    /// A datagram arrived at a socket of [`Context::bind`] or [`Reactor::bind`](crate::Reactor::bind).
+    fn datagram(&mut self, cx: &mut Context, datagram: Datagram<'_>) {
+        let _ = (cx, datagram);
+    }
+
+    /// A datagram could not be sent, or the network says that one sent before did not arrive (an ICMP error, only told
+    /// on a connected socket). The socket goes on.
+    fn datagram_failed(&mut self, cx: &mut Context, socket: DatagramId, error: &io::Error) {
+        let _ = cx;
+        log::debug!("{socket:?}: {error}");
+    }
+
+    /// A socket asked for with [`Context::bind`] could not be opened.
+    fn bind_failed(&mut self, cx: &mut Context, socket: DatagramId, error: &io::Error) {
+        let _ = cx;
+        log::error!("{socket:?} was not opened: {error}");
     }
 }

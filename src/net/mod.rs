@@ -13,8 +13,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::addr::Addr;
+use crate::bind::Bind;
 use crate::config::Listen;
-use crate::id::{ConnId, ListenerId};
+use crate::id::{ConnId, DatagramId, ListenerId};
 use crate::instant::Instant;
 use crate::readiness::Readiness;
 
@@ -24,6 +25,9 @@ pub struct Token(u64);
 
 /// The bit that no connection's id has.
 const OTHER: u64 = 1 << 63;
+
+/// The bit that tells a socket for datagrams from a listener.
+const DATAGRAM: u64 = 1 << 32;
 
 impl Token {
     /// The waker's.
@@ -37,6 +41,10 @@ impl Token {
         Token(OTHER | u64::from(id.0))
     }
 
+    pub(crate) fn datagram(id: DatagramId) -> Token {
+        Token(OTHER | DATAGRAM | u64::from(id.0))
+    }
+
     /// The connection it names, unless it is another source's.
     #[inline]
     pub(crate) fn as_conn(self) -> Option<ConnId> {
@@ -46,6 +54,11 @@ impl Token {
     /// The listener it names; the waker's token is none.
     pub(crate) fn as_listener(self) -> Option<ListenerId> {
         u32::try_from(self.0 ^ OTHER).ok().map(ListenerId)
+    }
+
+    /// The socket for datagrams it names.
+    pub(crate) fn as_datagram(self) -> Option<DatagramId> {
+        u32::try_from(self.0 ^ OTHER ^ DATAGRAM).ok().map(DatagramId)
     }
 }
 
@@ -72,6 +85,8 @@ pub trait Network: sealed::Sealed + fmt::Debug {
     type Stream: Stream;
     /// A socket that accepts streams.
     type Listener: Listener<Stream = Self::Stream>;
+    /// A socket for datagrams.
+    type Datagram: Datagram;
     /// Room for the events of one poll.
     type Events: fmt::Debug;
 
@@ -115,6 +130,9 @@ pub trait Network: sealed::Sealed + fmt::Debug {
         let _ = (listener, id, trigger);
         Trigger::Edge
     }
+
+    /// Opens and registers a socket for datagrams.
+    fn bind(&mut self, bind: &Bind, id: DatagramId) -> io::Result<Self::Datagram>;
 
     /// Begins to connect to `addr`. The stream is connected once an event says so and it has no error.
     fn connect(&mut self, addr: SocketAddr) -> io::Result<Self::Stream>;
@@ -208,6 +226,30 @@ pub trait Stream: fmt::Debug {
     fn peer_addr(&self) -> io::Result<Addr>;
 }
 
+/// A socket for datagrams. Every call returns at once; dropping it closes it.
+pub trait Datagram: fmt::Debug {
+    /// Receives one datagram into `buf`, whole or its beginning. An error of an earlier send may come instead.
+    fn recv(&self, buf: &mut [u8]) -> io::Result<Arrival>;
+
+    /// Sends one datagram, whole or not at all; to [`Addr::Unnamed`], to whom the socket is connected to. An error of
+    /// an earlier send may come instead.
+    fn send(&self, bytes: &[u8], to: Addr) -> io::Result<()>;
+
+    /// Our own address.
+    fn local_addr(&self) -> io::Result<Addr>;
+}
+
+/// A datagram that was received.
+#[derive(Clone, Copy, Debug)]
+pub struct Arrival {
+    /// How many bytes of it are in the buffer.
+    pub(crate) len: usize,
+    /// Who sent it.
+    pub(crate) from: Addr,
+    /// Whether it had more bytes than there was room for; those are lost.
+    pub(crate) truncated: bool,
+}
+
 pub(crate) mod sealed {
     //! What keeps `Network` ours to implement.
 
@@ -227,5 +269,9 @@ mod tests {
         assert_eq!(Token::listener(ListenerId(3)).as_listener(), Some(ListenerId(3)));
         assert_eq!(Token::listener(ListenerId(3)).as_conn(), None);
         assert_eq!((Token::WAKER.as_conn(), Token::WAKER.as_listener()), (None, None));
+        let socket = DatagramId(3);
+        assert_eq!(Token::datagram(socket).as_datagram(), Some(socket));
+        assert_eq!((Token::datagram(socket).as_conn(), Token::datagram(socket).as_listener()), (None, None));
+        assert_eq!((Token::WAKER.as_datagram(), Token::listener(ListenerId(3)).as_datagram()), (None, None));
     }
 }

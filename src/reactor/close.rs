@@ -92,9 +92,10 @@ impl<H: Handler, N: Network> Reactor<H, N> {
     /// deadline.
     pub(super) fn end_drain(&mut self) {
         if let Run::Draining(deadline) = self.run {
-            if self.cx.table.open == 0 && self.listeners.is_empty() {
+            if self.cx.table.open == 0 && self.listeners.is_empty() && self.datagrams_flushed() {
                 self.run = Run::Stopped;
                 self.posts.close();
+                self.close_datagrams();
             } else if self.cx.now >= deadline && !wrong!(DrainDeadlineIgnored) {
                 log::warn!("drain: {} connections are reset at the deadline", self.cx.table.open);
                 self.stop_now();
@@ -118,6 +119,7 @@ impl<H: Handler, N: Network> Reactor<H, N> {
         while !self.cx.table.closing.is_empty() {
             self.close_some(usize::MAX);
         }
+        self.close_datagrams();
     }
 
     fn begin_drain(&mut self) {

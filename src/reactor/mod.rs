@@ -17,6 +17,7 @@ mod accept;
 mod audit;
 mod close;
 mod connect;
+mod datagram;
 mod driver;
 mod handle;
 mod listening;
@@ -86,6 +87,9 @@ pub struct Reactor<H: Handler, N: Network = Os> {
     spare_tails: SpareTails,
     listeners: Vec<Listening<N>>,
     accepting: Accepting,
+    datagrams: Vec<datagram::Bound<N>>,
+    /// Whether any of them may have something to receive.
+    datagrams_ready: bool,
     /// Connects under way.
     attempts: BTreeMap<ConnId, connect::Attempt<N>>,
     /// Connections whose descriptor may have a copy elsewhere: the poll must be told before they close.
@@ -164,6 +168,8 @@ impl<H: Handler, N: Network> Reactor<H, N> {
             spare_tails: SpareTails::default(),
             listeners: Vec::new(),
             accepting: Accepting::default(),
+            datagrams: Vec::new(),
+            datagrams_ready: false,
             attempts: BTreeMap::new(),
             adopted: BTreeSet::new(),
             due: Vec::new(),
@@ -199,7 +205,7 @@ impl<H: Handler, N: Network> Reactor<H, N> {
     }
 
     /// Runs until [`Context::stop`], or until nothing is left that could ever happen: no listener, no
-    /// connection, no timer and no [`Handle`].
+    /// connection, no socket for datagrams, no timer and no [`Handle`].
     ///
     /// Fails only when the poll itself does; every connection is closed then. A panic of a callback leaves it
     /// too, with every socket closed, unless `Config::isolate_panics` is set.
@@ -303,6 +309,8 @@ impl<H: Handler, N: Network> Reactor<H, N> {
     fn is_finished(&self) -> bool {
         self.cx.table.open == 0
             && self.listeners.is_empty()
+            && self.datagrams.is_empty()
+            && !self.cx.datagrams.pending
             && !self.cx.wishes.any()
             && self.cx.table.timers.len() == 0
             && !self.posts.has_handles()
@@ -355,6 +363,7 @@ impl<H: Handler, N: Network> Reactor<H, N> {
         }
         self.attempts.clear();
         self.listeners.clear();
+        self.datagrams.clear();
         // Nobody is told of their end, but nobody is shown them as open either.
         self.cx.table = Table::new(&self.cx.config);
         self.cx.stats.open = 0;
@@ -390,7 +399,8 @@ impl<H: Handler, N: Network> Reactor<H, N> {
         let addr = stream.peer_addr()?;
         self.cx.now = self.net.now();
         self.cx.stats.adopted += 1;
-        let id = self.or_abandon(|reactor| Ok(reactor.open(stream, &Peer::new(addr, Origin::Adopted, key))))?;
+        let id =
+            self.or_abandon(|reactor| Ok(reactor.open(stream, &Peer::new(addr, Origin::Adopted, key))))?;
         self.adopted.extend(id);
         Ok(id)
     }

@@ -3,8 +3,8 @@
 //! It knows the order; what each part does is said elsewhere. Nothing here waits but the poll.
 //!
 //! ```text
-//!  poll ▶ events: plain visits, odd visits, listeners noted ▶ accept ▶ ready queue of earlier turns
-//!       ▶ posted closures ▶ user timers ▶ waits that ran out ▶ flush ▶ listeners, stop, connects ▶ closes ▶ flush
+//!  poll ▶ events: plain visits, odd visits, listeners noted ▶ accept ▶ ready queue of earlier turns ▶ datagrams
+//!       ▶ posted closures ▶ user timers ▶ waits that ran out ▶ flush ▶ listeners, stop, connects, datagrams ▶ closes ▶ flush
 //! ```
 //!
 //! Input comes before time, so that data and a time-out in one turn are data. Each part has a budget or works
@@ -53,6 +53,9 @@ impl<H: Handler, N: Network> Reactor<H, N> {
             self.accept_all();
         }
         self.serve_ready(backlog);
+        if self.datagrams_ready {
+            self.serve_datagrams();
+        }
         if self.posts.is_pending() {
             self.run_posts();
         }
@@ -66,6 +69,9 @@ impl<H: Handler, N: Network> Reactor<H, N> {
             self.stop_if_asked();
             // Last: a connect must have begun, or failed to, before it can be closed.
             self.grant_connects();
+        }
+        if self.cx.datagrams.pending {
+            self.grant_datagrams();
         }
         if !self.cx.table.closing.is_empty() {
             self.close_due();
@@ -89,6 +95,8 @@ impl<H: Handler, N: Network> Reactor<H, N> {
             || !table.closing.is_empty()
             || table.timers.has_due()
             || self.cx.wishes.any()
+            || self.cx.datagrams.pending
+            || self.datagrams_ready
             || self.posts.is_pending();
         if pending || self.can_accept() {
             return Some(Duration::ZERO);
@@ -153,7 +161,7 @@ impl<H: Handler, N: Network> Reactor<H, N> {
     #[cold]
     fn dispatch_oddly(&mut self, event: Event) {
         let Event { token, readiness } = event;
-        let Some(id) = token.as_conn() else { return self.dispatch_other(token) };
+        let Some(id) = token.as_conn() else { return self.dispatch_other(token, readiness) };
         let id = if wrong!(StaleEventServed) {
             self.cx.table.slots.get(id.slot()).map_or(id, |slot| slot.id)
         } else {
@@ -169,11 +177,13 @@ impl<H: Handler, N: Network> Reactor<H, N> {
         }
     }
 
-    fn dispatch_other(&mut self, token: Token) {
+    fn dispatch_other(&mut self, token: Token, readiness: Readiness) {
         if token == Token::WAKER {
             // The closures are taken below; the waker itself carries nothing.
         } else if let Some(listener) = token.as_listener() {
             self.listener_ready(listener);
+        } else if let Some(socket) = token.as_datagram() {
+            self.datagram_ready(socket, readiness);
         } else {
             self.cx.stats.stale_events += 1;
         }

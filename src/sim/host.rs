@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use super::network::{Actor, SimNet};
+use super::network::{Actor, SimDatagram, SimNet};
 use super::watch::Watched;
 use crate::config::Config;
 use crate::context::Context;
@@ -53,6 +53,7 @@ impl Checks {
             }
             Socket { forgotten, takes: stream.takes_unannounced() }
         })?;
+        reactor.audit_datagrams(waits, SimDatagram::is_forgotten)?;
         if let Some(id) = starved {
             return Err(format!(
                 "{id} has waited for more than {TURNS_WAITING_MAX} turns with input to be read"
@@ -94,7 +95,8 @@ impl Checks {
     /// How often a reactor has used its sockets.
     fn calls<H: Handler>(reactor: &Reactor<Watched<H>, SimNet>) -> u64 {
         let calls = &reactor.stats().calls;
-        calls.recv + calls.send + calls.accept + calls.register + calls.shutdown + calls.close
+        let datagrams = calls.recv_datagram + calls.send_datagram;
+        datagrams + calls.recv + calls.send + calls.accept + calls.register + calls.shutdown + calls.close
     }
 }
 

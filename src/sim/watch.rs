@@ -13,8 +13,8 @@ use super::faults::Fault;
 use super::network::{MILLI, SimNet, World};
 use crate::context::Context;
 use crate::error::{CloseReason, Result};
-use crate::handler::{Conn, Frame, Handler, Peer};
-use crate::id::{ConnId, ListenerId};
+use crate::handler::{Conn, Datagram, Frame, Handler, Peer};
+use crate::id::{ConnId, DatagramId, ListenerId};
 
 /// How long a callback may take.
 const SLOW: [u64; 5] = [0, MILLI, 30 * MILLI, 200 * MILLI, 1000 * MILLI];
@@ -52,6 +52,9 @@ enum What {
     Closed,
     ConnectFailed,
     ListenFailed,
+    Datagram,
+    DatagramFailed,
+    BindFailed,
 }
 
 impl<H: Handler> Watched<H> {
@@ -223,6 +226,26 @@ impl<H: Handler> Handler for Watched<H> {
     fn listen_failed(&mut self, cx: &mut Context, listener: ListenerId, error: &io::Error) {
         self.note(What::ListenFailed, ConnId::NONE, 0, || format!("listening failed, {error}"));
         self.inner.listen_failed(cx, listener, error);
+        self.pass(cx);
+    }
+
+    fn datagram(&mut self, cx: &mut Context, datagram: Datagram<'_>) {
+        self.note(What::Datagram, ConnId::NONE, datagram.bytes.len() as u64, || {
+            format!("{:?} from {}, {} bytes", datagram.socket, datagram.from, datagram.bytes.len())
+        });
+        self.inner.datagram(cx, datagram);
+        self.pass(cx);
+    }
+
+    fn datagram_failed(&mut self, cx: &mut Context, socket: DatagramId, error: &io::Error) {
+        self.note(What::DatagramFailed, ConnId::NONE, 0, || format!("{socket:?}: {error}"));
+        self.inner.datagram_failed(cx, socket, error);
+        self.pass(cx);
+    }
+
+    fn bind_failed(&mut self, cx: &mut Context, socket: DatagramId, error: &io::Error) {
+        self.note(What::BindFailed, ConnId::NONE, 0, || format!("{socket:?} was not opened, {error}"));
+        self.inner.bind_failed(cx, socket, error);
         self.pass(cx);
     }
 }

@@ -10,7 +10,7 @@ use crate::server::{Server, call, nobody};
 use crate::{Running, example};
 
 /// Every server, the address it listens on unless told otherwise, and its other options.
-const EXAMPLES: [(&str, &str, &str); 7] = [
+const EXAMPLES: [(&str, &str, &str); 8] = [
     ("echo", "127.0.0.1:7000", ""),
     ("select_echo", "127.0.0.1:7001", ""),
     ("upper", "127.0.0.1:7002", ""),
@@ -18,6 +18,7 @@ const EXAMPLES: [(&str, &str, &str); 7] = [
     ("offload", "127.0.0.1:7004", ""),
     ("proxy", "127.0.0.1:7005", " [--to ADDR:PORT]"),
     ("shards", "127.0.0.1:7006", " [--reactors COUNT]"),
+    ("udp_echo", "127.0.0.1:7007", ""),
 ];
 
 /// Those that are a client, too, and what is called with.
@@ -75,7 +76,7 @@ fn help_is_printed_and_exit_code_0() {
 fn an_address_in_use_is_named_with_what_can_be_done() {
     // A second `shards` would join the first one on its port.
     for (name, ..) in EXAMPLES.into_iter().filter(|(name, ..)| *name != "shards") {
-        let server = Server::start(name);
+        let server = if name == "udp_echo" { Server::start_udp(name) } else { Server::start(name) };
         let address = server.address.to_string();
         let output = run(name, &[OsStr::new("--listen"), OsStr::new(&address)]);
         assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(1), &b""[..]));

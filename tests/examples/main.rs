@@ -17,6 +17,7 @@ mod select_echo;
 mod server;
 mod shards;
 mod typed_messages;
+mod udp_echo;
 mod upper;
 
 use std::collections::BTreeMap;

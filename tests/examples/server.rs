@@ -33,6 +33,15 @@ impl Server {
         Server { running, address }
     }
 
+    /// Starts an example that serves datagrams.
+    pub(crate) fn start_udp(name: &str) -> Server {
+        let mut command = Command::new(example(name));
+        let mut running = Running::start(command.args(["--listen", "127.0.0.1:0"]));
+        let address = running.address();
+        assert_eq!(running.line(), format!("try: nc -u {} {}", address.ip(), address.port()));
+        Server { running, address }
+    }
+
     /// Starts the server of an example that is a client, too.
     pub(crate) fn serve(name: &str) -> Server {
         let mut command = Command::new(example(name));

@@ -3,6 +3,7 @@
 mod apart;
 mod callbacks;
 mod cuts;
+mod datagrams;
 mod faults;
 mod first;
 mod fuzzed;

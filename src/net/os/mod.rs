@@ -6,8 +6,10 @@
 compile_error!("switchboard runs on Unix so far: `net::os` has no implementation for this system yet");
 
 mod tcp;
+mod udp;
 
 pub use tcp::{OsListener, OsStream};
+pub use udp::OsDatagram;
 
 use std::fmt;
 use std::io;
@@ -27,8 +29,9 @@ use rustix::time::{ClockId, Timespec, clock_gettime};
 #[cfg(any(target_os = "linux", target_os = "android"))]
 use super::Trigger;
 use super::{Event, Network, Token, Trouble, Wake, sealed};
+use crate::bind::Bind;
 use crate::config::Listen;
-use crate::id::{ConnId, ListenerId};
+use crate::id::{ConnId, DatagramId, ListenerId};
 use crate::instant::Instant;
 use crate::readiness::Readiness;
 
@@ -76,6 +79,7 @@ impl sealed::Sealed for Os {}
 impl Network for Os {
     type Stream = OsStream;
     type Listener = OsListener;
+    type Datagram = OsDatagram;
     type Events = mio::Events;
 
     #[inline]
@@ -154,6 +158,12 @@ impl Network for Os {
                 before
             }
         }
+    }
+
+    fn bind(&mut self, bind: &Bind, id: DatagramId) -> io::Result<OsDatagram> {
+        let socket = OsDatagram::open(bind)?;
+        self.register_fd(&socket, Token::datagram(id), Interest::READABLE.add(Interest::WRITABLE))?;
+        Ok(socket)
     }
 
     fn connect(&mut self, addr: SocketAddr) -> io::Result<OsStream> {

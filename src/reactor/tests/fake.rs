@@ -14,10 +14,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::addr::Addr;
+use crate::bind::Bind;
 use crate::config::Listen;
-use crate::id::{ConnId, ListenerId};
+use crate::id::{ConnId, DatagramId, ListenerId};
 use crate::instant::Instant;
-use crate::net::{Event, Listener, Network, Stream, Token, Trouble, Wake, sealed};
+use crate::net::{Arrival, Datagram, Event, Listener, Network, Stream, Token, Trouble, Wake, sealed};
 use crate::readiness::Readiness;
 
 /// What a socket was told to do and what it was made to do.
@@ -203,9 +204,28 @@ impl Wake for NoWaker {
 
 impl sealed::Sealed for Fake {}
 
+/// This network has none.
+#[derive(Debug)]
+pub(super) enum NoDatagram {}
+
+impl Datagram for NoDatagram {
+    fn recv(&self, _: &mut [u8]) -> io::Result<Arrival> {
+        match *self {}
+    }
+
+    fn send(&self, _: &[u8], _: Addr) -> io::Result<()> {
+        match *self {}
+    }
+
+    fn local_addr(&self) -> io::Result<Addr> {
+        match *self {}
+    }
+}
+
 impl Network for Fake {
     type Stream = FakeStream;
     type Listener = FakeListener;
+    type Datagram = NoDatagram;
     type Events = Vec<Event>;
 
     fn now(&self) -> Instant {
@@ -237,6 +257,10 @@ impl Network for Fake {
             Some(error) => Err(error.into()),
             None => Ok(FakeListener(self.clone())),
         }
+    }
+
+    fn bind(&mut self, _: &Bind, _: DatagramId) -> io::Result<NoDatagram> {
+        Err(ErrorKind::Unsupported.into())
     }
 
     fn connect(&mut self, _: SocketAddr) -> io::Result<FakeStream> {

@@ -12,11 +12,13 @@ mod registry;
 mod socket;
 mod stream;
 mod tcp;
+mod udp;
 mod world;
 
 pub use clients::Received;
 pub(crate) use socket::SockId;
 pub(crate) use stream::{SimListener, SimStream};
+pub(crate) use udp::SimDatagram;
 pub(crate) use world::{Actor, MILLI, Route, World};
 
 use std::cell::RefCell;
@@ -30,8 +32,9 @@ use std::time::Duration;
 
 use super::errno::Errno;
 use super::faults::Fault;
+use crate::bind::Bind;
 use crate::config::Listen;
-use crate::id::{ConnId, ListenerId};
+use crate::id::{ConnId, DatagramId, ListenerId};
 use crate::instant::Instant;
 use crate::net::{Event, Network, Token, Trigger, Trouble, Wake, sealed};
 use crate::readiness::Readiness;
@@ -191,6 +194,13 @@ impl SimNet {
                 room -= 1;
                 continue;
             }
+            if id & udp::PORT != 0 {
+                if let Some((token, readiness)) = world.port_readiness(id) {
+                    events.list.push(Event { token, readiness });
+                    room -= 1;
+                }
+                continue;
+            }
             let sock = &mut world.socks[id as usize];
             sock.pending = false;
             let readiness = sock.readiness();
@@ -284,6 +294,7 @@ impl sealed::Sealed for SimNet {}
 impl Network for SimNet {
     type Stream = SimStream;
     type Listener = SimListener;
+    type Datagram = SimDatagram;
     type Events = SimEvents;
 
     fn now(&self) -> Instant {
@@ -365,6 +376,11 @@ impl Network for SimNet {
     fn set_trigger(&mut self, listener: &SimListener, _: ListenerId, trigger: Trigger) -> Trigger {
         self.world.borrow_mut().set_trigger(listener.0.sock, trigger);
         trigger
+    }
+
+    fn bind(&mut self, bind: &Bind, id: DatagramId) -> io::Result<SimDatagram> {
+        let number = self.world.borrow_mut().bind(self.host, bind, Token::datagram(id))?;
+        Ok(SimDatagram::new(self, number))
     }
 
     fn connect(&mut self, addr: SocketAddr) -> io::Result<SimStream> {

@@ -17,6 +17,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::SimNet;
 use super::socket::{BUFFER, NOBODY, Owner, Phase, Sock, SockId, WAKER};
+use super::udp::Ports;
 use crate::id::ConnId;
 use crate::net::{Token, Wake};
 use crate::sim::faults::{Fault, Faults};
@@ -46,6 +47,10 @@ pub(super) enum Event {
     Dies(SockId, usize),
     /// This actor acts.
     Act(u32),
+    /// This datagram arrives.
+    Datagram(u32),
+    /// This socket takes datagrams again.
+    Room(u32),
 }
 
 /// Somebody in the world besides the reactor whose poll moves it: a client, another reactor.
@@ -107,6 +112,7 @@ pub(crate) struct World {
     pub(crate) trace: Trace,
     pub(super) socks: Vec<Sock>,
     pub(super) free: Vec<SockId>,
+    pub(super) ports: Ports,
     pub(super) hosts: Vec<Host>,
     pub(super) listeners: BTreeMap<SocketAddr, SockId>,
     pub(super) routes: BTreeMap<SocketAddr, Route>,
@@ -139,6 +145,7 @@ impl World {
             trace: Trace::default(),
             socks: Vec::new(),
             free: Vec::new(),
+            ports: Ports::default(),
             hosts: Vec::new(),
             listeners: BTreeMap::new(),
             routes: BTreeMap::new(),
@@ -235,7 +242,7 @@ impl World {
             | Event::Syn(sock)
             | Event::Space(sock)
             | Event::Dies(sock, _) => self.socks[sock as usize].events += 1,
-            Event::Act(_) => {}
+            Event::Act(_) | Event::Datagram(_) | Event::Room(_) => {}
         }
         self.numbered += 1;
         self.heap.push(Reverse((self.now.saturating_add(after), self.numbered, event)));
@@ -297,6 +304,8 @@ impl World {
             Event::Syn(sock) => self.syn(sock),
             Event::Space(sock) => self.space(sock),
             Event::Dies(sock, error) => self.dies(sock, error),
+            Event::Datagram(packet) => self.datagram_arrives(packet),
+            Event::Room(port) => self.room(port),
         }
         if let Event::Segment(sock)
         | Event::Fin(sock)

@@ -1,0 +1,173 @@
+//! Sending datagrams: remembered in order, and sent by the loop afterwards.
+//!
+//! It knows what waits for which socket, and that it has a limit. It knows no socket.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use super::{Context, Sent};
+use crate::addr::Addr;
+use crate::bind::Bind;
+use crate::id::DatagramId;
+
+/// What waits to be sent from one socket. The bytes of all of it stand behind one another.
+#[derive(Debug, Default)]
+pub(crate) struct Outbox {
+    waiting: VecDeque<(Addr, usize)>,
+    bytes: Vec<u8>,
+    /// How many of the bytes are sent already.
+    gone: usize,
+    /// The kernel takes no more for now; an event will say when it does.
+    pub(crate) blocked: bool,
+    /// It is on the list of what is sent at the end of the turn.
+    pub(crate) listed: bool,
+}
+
+impl Outbox {
+    /// The first that waits.
+    pub(crate) fn front(&self) -> Option<(Addr, &[u8])> {
+        let &(to, len) = self.waiting.front()?;
+        Some((to, &self.bytes[self.gone..self.gone + len]))
+    }
+
+    /// Drops the first that waits: it was sent, or never will be.
+    pub(crate) fn pop(&mut self) {
+        if let Some((_, len)) = self.waiting.pop_front() {
+            self.gone += len;
+        }
+        if self.waiting.is_empty() {
+            self.bytes.clear();
+            self.gone = 0;
+        } else if self.gone > self.bytes.len() / 2 {
+            // Moved at most as often as it was written.
+            self.bytes.drain(..self.gone);
+            self.gone = 0;
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// Gives back room that nothing needs.
+    pub(crate) fn shrink_to(&mut self, bytes: usize) {
+        if self.waiting.is_empty() && self.bytes.capacity() > bytes {
+            self.bytes.shrink_to(bytes);
+            self.waiting.shrink_to(bytes / OVERHEAD);
+        }
+    }
+
+    fn held(&self) -> usize {
+        self.bytes.len() - self.gone
+    }
+}
+
+/// What waits to be sent from all sockets, and what is to be done with them.
+#[derive(Debug, Default)]
+pub(crate) struct Outboxes {
+    pub(crate) sockets: BTreeMap<DatagramId, Outbox>,
+    /// Those that have something to send, and that nothing was said of yet.
+    pub(crate) list: Vec<DatagramId>,
+    pub(crate) binds: Vec<(DatagramId, Bind)>,
+    pub(crate) closes: Vec<DatagramId>,
+    pub(crate) count: u32,
+    /// Whether there is anything to do that no event will announce.
+    pub(crate) pending: bool,
+}
+
+impl Outboxes {
+    /// The id of the next socket. Ids are never reused.
+    pub(crate) fn next_id(&mut self) -> DatagramId {
+        self.count += 1;
+        DatagramId(self.count - 1)
+    }
+
+    /// The kernel may take more from a socket.
+    pub(crate) fn unblock(&mut self, id: DatagramId) {
+        let Some(outbox) = self.sockets.get_mut(&id) else { return };
+        outbox.blocked = false;
+        if outbox.len() > 0 && !outbox.listed {
+            outbox.listed = true;
+            self.list.push(id);
+            self.pending = true;
+        }
+    }
+}
+
+/// What one datagram and its entry cost besides its bytes.
+const OVERHEAD: usize = 64;
+
+impl Context {
+    /// Opens a socket for datagrams after the callback. Should that fail, `Handler::bind_failed` is called with the id.
+    /// What is sent from it meanwhile waits.
+    pub fn bind(&mut self, bind: impl Into<Bind>) -> DatagramId {
+        let id = self.datagrams.next_id();
+        self.datagrams.sockets.insert(id, Outbox { blocked: true, ..Outbox::default() });
+        self.datagrams.binds.push((id, bind.into()));
+        self.datagrams.pending = true;
+        id
+    }
+
+    /// Sends one datagram from `socket` to `to`: a copy, whole or not at all, in the order of the calls. To
+    /// [`Addr::Unnamed`] it goes to whom the socket is connected to.
+    ///
+    /// Never blocks and never calls the system. [`Sent::Full`] says that more than `Config::datagram_bytes_max` would
+    /// wait, each datagram counted with 64 bytes more than it has: this one is dropped and nothing closes, as the
+    /// network itself may drop any. [`Sent::Closed`] says that there is no such socket. What the kernel refuses is told
+    /// with `Handler::datagram_failed`. A reply should not be longer than what asked for it, unless the sender has shown
+    /// that the address is its own: anyone can write anybody's address there.
+    pub fn send_datagram(&mut self, socket: DatagramId, to: impl Into<Addr>, bytes: &[u8]) -> Sent {
+        let Some(outbox) = self.datagrams.sockets.get_mut(&socket) else { return Sent::Closed };
+        let held = outbox.held() + bytes.len() + (outbox.len() + 1) * OVERHEAD;
+        if held > self.config.datagram_bytes_max {
+            self.stats.datagrams_dropped += 1;
+            return Sent::Full;
+        }
+        outbox.waiting.push_back((to.into(), bytes.len()));
+        outbox.bytes.extend_from_slice(bytes);
+        if !outbox.blocked && !outbox.listed {
+            outbox.listed = true;
+            self.datagrams.list.push(socket);
+            self.datagrams.pending = true;
+        }
+        Sent::Accepted
+    }
+
+    /// Closes a socket for datagrams after the callback. What waits there is offered to the kernel once, and dropped if
+    /// it does not take it.
+    pub fn close_datagram(&mut self, socket: DatagramId) {
+        if self.datagrams.sockets.contains_key(&socket) {
+            self.datagrams.closes.push(socket);
+            self.datagrams.pending = true;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn push(outbox: &mut Outbox, bytes: &[u8]) {
+        outbox.waiting.push_back((Addr::Unnamed, bytes.len()));
+        outbox.bytes.extend_from_slice(bytes);
+    }
+
+    #[test]
+    fn datagrams_leave_whole_and_in_order_and_keep_no_room_for_those_that_left() {
+        let mut outbox = Outbox::default();
+        let mut expected = VecDeque::new();
+        for n in 0..100_u8 {
+            for datagram in [vec![n; usize::from(n % 7)], vec![n]] {
+                push(&mut outbox, &datagram);
+                expected.push_back(datagram);
+            }
+            let next = expected.pop_front().expect("as many as were pushed");
+            assert_eq!(outbox.front(), Some((Addr::Unnamed, &next[..])));
+            outbox.pop();
+            assert!(outbox.bytes.len() <= 2 * outbox.held() + 8, "{outbox:?}");
+        }
+        while outbox.front().is_some() {
+            outbox.pop();
+        }
+        assert_eq!((outbox.len(), outbox.held(), outbox.bytes.len()), (0, 0, 0));
+    }
+}

@@ -1,0 +1,110 @@
+//! UDP sockets of the operating system, non-blocking and close-on-exec from the first moment.
+//!
+//! It knows the system calls and their flags. It does not know when to make them.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+
+use rustix::net::{RecvFlags, SendFlags};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
+
+use crate::addr::Addr;
+use crate::bind::Bind;
+use crate::net::{Arrival, Datagram};
+
+/// A UDP socket of the operating system.
+#[derive(Debug)]
+pub struct OsDatagram {
+    fd: OwnedFd,
+    /// Whether addresses must be written as IPv6 addresses.
+    is_v6: bool,
+}
+
+impl OsDatagram {
+    /// Opens, sets what is to be set before a bind, binds, and does the rest.
+    pub(crate) fn open(bind: &Bind) -> io::Result<OsDatagram> {
+        let socket = Socket::new(Domain::for_address(bind.addr), Type::DGRAM, Some(Protocol::UDP))?;
+        socket.set_nonblocking(true)?;
+        socket.set_reuse_address(bind.reuse_address)?;
+        if bind.reuse_port {
+            socket.set_reuse_port(true)?;
+        }
+        let is_v6 = bind.addr.is_ipv6();
+        if let (Some(on), true) = (bind.only_v6, is_v6) {
+            socket.set_only_v6(on)?;
+        }
+        if let Some(bytes) = bind.recv_buffer_size {
+            socket.set_recv_buffer_size(bytes)?;
+        }
+        if let Some(bytes) = bind.send_buffer_size {
+            socket.set_send_buffer_size(bytes)?;
+        }
+        socket.set_broadcast(bind.broadcast)?;
+        if let Some(on) = bind.multicast_loop {
+            if is_v6 {
+                socket.set_multicast_loop_v6(on)?;
+            } else {
+                socket.set_multicast_loop_v4(on)?;
+            }
+        }
+        if let Some(hops) = bind.multicast_hops {
+            if is_v6 {
+                socket.set_multicast_hops_v6(hops)?;
+            } else {
+                socket.set_multicast_ttl_v4(hops)?;
+            }
+        }
+        if let Some(interface) = &bind.multicast_from_v4 {
+            socket.set_multicast_if_v4(interface)?;
+        }
+        if let Some(interface) = bind.multicast_from_v6 {
+            socket.set_multicast_if_v6(interface)?;
+        }
+        socket.bind(&bind.addr.into())?;
+        for group in &bind.groups {
+            match group.addr {
+                IpAddr::V4(addr) => socket.join_multicast_v4(&addr, &group.interface_v4)?,
+                IpAddr::V6(addr) => socket.join_multicast_v6(&addr, group.interface_v6)?,
+            }
+        }
+        if let Some(peer) = bind.peer {
+            // It blocks for no time: nothing is sent.
+            socket.connect(&peer.into())?;
+        }
+        Ok(OsDatagram { fd: socket.into(), is_v6 })
+    }
+}
+
+impl AsRawFd for OsDatagram {
+    fn as_raw_fd(&self) -> RawFd {
+        self.fd.as_raw_fd()
+    }
+}
+
+impl Datagram for OsDatagram {
+    fn recv(&self, buf: &mut [u8]) -> io::Result<Arrival> {
+        // With this flag the answer is how long it really was.
+        let (len, whole, from) = rustix::net::recvfrom(&self.fd, &mut *buf, RecvFlags::TRUNC)?;
+        let from = from.and_then(|from| SocketAddr::try_from(from).ok());
+        Ok(Arrival { len, from: from.map_or(Addr::Unnamed, Addr::from), truncated: whole > len })
+    }
+
+    fn send(&self, bytes: &[u8], to: Addr) -> io::Result<()> {
+        match (to, self.is_v6) {
+            (Addr::Unnamed, _) => rustix::net::send(&self.fd, bytes, SendFlags::empty())?,
+            // Such an address came from here in its canonical form.
+            (Addr::Ip(SocketAddr::V4(to)), true) => {
+                let to = SocketAddr::from((to.ip().to_ipv6_mapped(), to.port()));
+                rustix::net::sendto(&self.fd, bytes, SendFlags::empty(), &to)?
+            }
+            (Addr::Ip(to), _) => rustix::net::sendto(&self.fd, bytes, SendFlags::empty(), &to)?,
+        };
+        Ok(())
+    }
+
+    fn local_addr(&self) -> io::Result<Addr> {
+        let addr = SockRef::from(&self.fd).local_addr()?;
+        Ok(addr.as_socket().map_or(Addr::Unnamed, Addr::from))
+    }
+}

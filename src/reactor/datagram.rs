@@ -1,0 +1,242 @@
+//! Sockets for datagrams: receiving within a budget, sending what waits, opening and closing.
+//!
+//! It knows datagrams, each for itself; it does not know connections. An error concerns one datagram and never the
+//! socket.
+
+use std::io::{self, ErrorKind};
+use std::mem;
+
+use super::{Reactor, Run};
+use crate::addr::Addr;
+use crate::bind::{Bind, IntoBind};
+use crate::context::Outbox;
+use crate::handler::{Datagram, Handler};
+use crate::id::{ConnId, DatagramId};
+use crate::net::{Datagram as _, Network};
+use crate::readiness::Readiness;
+
+/// Room for datagrams that a socket keeps while none waits.
+const KEEP_MAX: usize = 64 << 10;
+
+/// One socket.
+pub(super) struct Bound<N: Network> {
+    id: DatagramId,
+    socket: N::Datagram,
+    key: u64,
+    /// There may be something to receive: no further event will say so.
+    ready: bool,
+}
+
+impl<H: Handler, N: Network> Reactor<H, N> {
+    /// Opens a socket for datagrams at an address, or as a [`Bind`] with options says.
+    pub fn bind(&mut self, bind: impl IntoBind) -> io::Result<DatagramId> {
+        self.check_running()?;
+        let bind = bind.into_bind()?;
+        let id = self.cx.datagrams.next_id();
+        self.open_datagram(id, &bind)?;
+        Ok(id)
+    }
+
+    /// The address a socket for datagrams is bound to: says which port 0 became.
+    pub fn datagram_addr(&self, socket: DatagramId) -> io::Result<Addr> {
+        match self.datagrams.iter().find(|bound| bound.id == socket) {
+            Some(bound) => bound.socket.local_addr(),
+            None => Err(io::Error::new(ErrorKind::NotFound, "the socket is closed")),
+        }
+    }
+
+    fn open_datagram(&mut self, id: DatagramId, bind: &Bind) -> io::Result<()> {
+        let socket = self.net.bind(bind, id)?;
+        self.datagrams.push(Bound { id, socket, key: bind.key, ready: false });
+        self.cx.datagrams.sockets.entry(id).or_default();
+        self.cx.datagrams.unblock(id);
+        Ok(())
+    }
+
+    /// An event of a socket.
+    pub(super) fn datagram_ready(&mut self, id: DatagramId, readiness: Readiness) {
+        let Some(bound) = self.datagrams.iter_mut().find(|bound| bound.id == id) else {
+            self.cx.stats.stale_events += 1;
+            return;
+        };
+        // An error is told by the next receive.
+        if readiness.without(Readiness::WRITABLE) != Readiness::EMPTY {
+            bound.ready = true;
+            self.datagrams_ready = true;
+        }
+        if readiness.intersects(Readiness::WRITABLE) {
+            self.cx.datagrams.unblock(id);
+        }
+    }
+
+    /// Receives from every socket that may have something, each up to its budget; what is left waits for the next turn.
+    #[cold]
+    pub(super) fn serve_datagrams(&mut self) {
+        self.datagrams_ready = false;
+        for at in 0..self.datagrams.len() {
+            if mem::take(&mut self.datagrams[at].ready) && self.serve_datagrams_of(at) {
+                self.cx.stats.budget_stops += 1;
+                self.datagrams[at].ready = true;
+                self.datagrams_ready = true;
+            }
+        }
+    }
+
+    /// Receives from one socket until it has no more; whether its budget was used up before.
+    fn serve_datagrams_of(&mut self, at: usize) -> bool {
+        for _ in 0..self.cx.config.datagrams_per_turn {
+            let Bound { id, key, .. } = self.datagrams[at];
+            self.cx.stats.calls.recv_datagram += 1;
+            let mut buf = mem::take(&mut self.recv_buf);
+            let result = self.datagrams[at].socket.recv(&mut buf);
+            if let Ok(arrival) = &result {
+                self.cx.stats.datagrams_received += 1;
+                let bytes = &buf[..arrival.len];
+                let datagram = Datagram::new(id, key, arrival.from, bytes, arrival.truncated);
+                self.guard(|reactor| reactor.handler.datagram(&mut reactor.cx, datagram));
+            }
+            self.recv_buf = buf;
+            match result {
+                Ok(_) => {
+                    self.start_timers();
+                    self.after_visit(ConnId::NONE);
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return false,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                // Of a datagram sent before: there may still be some to receive.
+                Err(error) => self.datagram_error(id, &error),
+            }
+        }
+        true
+    }
+
+    /// Opens, sends from and closes sockets as callbacks asked for.
+    #[cold]
+    pub(super) fn grant_datagrams(&mut self) {
+        self.cx.datagrams.pending = false;
+        for (id, bind) in mem::take(&mut self.cx.datagrams.binds) {
+            let opened = match self.run {
+                Run::Running | Run::Draining(_) => self.open_datagram(id, &bind),
+                Run::Stopped => Err(io::Error::other("the reactor stops")),
+            };
+            if let Err(error) = opened {
+                self.drop_outbox(id);
+                self.guard(|reactor| reactor.handler.bind_failed(&mut reactor.cx, id, &error));
+                self.start_timers();
+            }
+        }
+        for id in mem::take(&mut self.cx.datagrams.list) {
+            if let Some(outbox) = self.cx.datagrams.sockets.get_mut(&id) {
+                outbox.listed = false;
+                self.flush_datagrams_of(id);
+            }
+        }
+        for id in mem::take(&mut self.cx.datagrams.closes) {
+            self.flush_datagrams_of(id);
+            self.datagrams.retain(|bound| bound.id != id);
+            self.drop_outbox(id);
+        }
+    }
+
+    /// Sends what waits at one socket, until the kernel takes no more. What callbacks add meanwhile waits for the next
+    /// turn.
+    fn flush_datagrams_of(&mut self, id: DatagramId) {
+        let Some(at) = self.datagrams.iter().position(|bound| bound.id == id) else { return };
+        let mut left = self.cx.datagrams.sockets.get(&id).map_or(0, Outbox::len);
+        let mut asked_again = false;
+        while left > 0 {
+            let Some(outbox) = self.cx.datagrams.sockets.get_mut(&id) else { return };
+            let Some((to, bytes)) = outbox.front() else { break };
+            self.cx.stats.calls.send_datagram += 1;
+            match self.datagrams[at].socket.send(bytes, to) {
+                Ok(()) => self.cx.stats.datagrams_sent += 1,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    outbox.blocked = true;
+                    return;
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                // It may be about one that was sent before, and then this one was not even looked at.
+                Err(error) if is_late(&error) && !mem::replace(&mut asked_again, true) => {
+                    self.datagram_error(id, &error);
+                    continue;
+                }
+                Err(error) => {
+                    self.cx.stats.datagrams_dropped += 1;
+                    self.datagram_error(id, &error);
+                }
+            }
+            asked_again = false;
+            left -= 1;
+            if let Some(outbox) = self.cx.datagrams.sockets.get_mut(&id) {
+                outbox.pop();
+            }
+        }
+        if let Some(outbox) = self.cx.datagrams.sockets.get_mut(&id) {
+            outbox.shrink_to(KEEP_MAX);
+        }
+    }
+
+    fn datagram_error(&mut self, id: DatagramId, error: &io::Error) {
+        self.cx.stats.datagram_errors += 1;
+        self.guard(|reactor| reactor.handler.datagram_failed(&mut reactor.cx, id, error));
+        self.start_timers();
+        self.after_visit(ConnId::NONE);
+    }
+
+    fn drop_outbox(&mut self, id: DatagramId) {
+        if let Some(outbox) = self.cx.datagrams.sockets.remove(&id) {
+            self.cx.stats.datagrams_dropped += outbox.len() as u64;
+        }
+    }
+
+    /// Whether nothing waits to be sent.
+    pub(super) fn datagrams_flushed(&self) -> bool {
+        self.cx.datagrams.sockets.values().all(|outbox| outbox.len() == 0)
+    }
+
+    /// Closes all sockets, after what waits was offered once more.
+    pub(super) fn close_datagrams(&mut self) {
+        self.cx.datagrams.closes.extend(self.datagrams.iter().map(|bound| bound.id));
+        self.grant_datagrams();
+        self.cx.datagrams.pending = false;
+    }
+}
+
+/// What must hold between two turns; only a simulated network asks.
+impl<H: Handler, N: Network> Reactor<H, N> {
+    /// Says what does not hold. `waits` says that the next poll will wait; `forgotten`, whether a socket has something to
+    /// receive that no edge to come will announce.
+    pub(crate) fn audit_datagrams(
+        &self,
+        waits: bool,
+        forgotten: impl Fn(&N::Datagram) -> bool,
+    ) -> Result<(), String> {
+        if waits && (self.datagrams_ready || self.cx.datagrams.pending) {
+            return Err("the poll is to wait while datagrams are pending".into());
+        }
+        for bound in &self.datagrams {
+            let id = bound.id;
+            if !bound.ready && forgotten(&bound.socket) {
+                return Err(format!("{id:?} has datagrams that nobody will receive"));
+            }
+            if bound.ready && !self.datagrams_ready {
+                return Err(format!("{id:?} has datagrams pending, and the poll would wait"));
+            }
+            let Some(outbox) = self.cx.datagrams.sockets.get(&id) else {
+                return Err(format!("{id:?} has no place for what it sends"));
+            };
+            if outbox.len() > 0 && !outbox.blocked && !(outbox.listed && self.cx.datagrams.pending) {
+                return Err(format!("{id:?} has datagrams that nobody will send"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether an error of a send may be about a datagram that was sent before: what ICMP says.
+fn is_late(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::ConnectionRefused | ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable
+    )
+}
