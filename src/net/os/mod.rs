@@ -119,16 +119,16 @@ impl Network for Os {
         let began = self.now();
         let spin = timeout.map_or(spin, |timeout| timeout.min(spin));
         let mut polls = 0;
-        let mut spun = Duration::ZERO;
-        while spun < spin {
+        let mut passed = Duration::ZERO;
+        while passed < spin {
             self.poll(events, Some(Duration::ZERO))?;
             if !events.is_empty() {
                 return Ok(polls);
             }
             polls += 1;
-            spun = self.now().since(began);
+            passed = self.now().since(began);
         }
-        self.poll(events, timeout.map(|timeout| timeout.saturating_sub(spun)))?;
+        self.poll(events, timeout.map(|timeout| timeout.saturating_sub(passed)))?;
         Ok(polls)
     }
 
