@@ -39,8 +39,25 @@ pub(crate) struct Report {
     pub(crate) server_cpu_seconds: Option<f64>,
     /// Resident bytes of the server for each idle connection, if its process is known and there are any.
     pub(crate) server_bytes_per_idle: Option<f64>,
+    /// What became of the requests of an open loop; none in a closed one.
+    #[serde(default)]
+    pub(crate) open_loop: Option<OpenLoop>,
     /// Whether the run was cut short by Ctrl-C.
     pub(crate) partial: bool,
+}
+
+/// Requests that were due in the measured time and did not leave when they were due.
+///
+/// The latency of each counts from the time at which it was due. Of those that never left it is how long they had
+/// waited at the end, which is less than it would have been.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
+pub(crate) struct OpenLoop {
+    /// They left late though a connection was free: the doing of the load generator.
+    pub(crate) late: u64,
+    /// They waited because every connection had as many on their way as it may: the doing of the server.
+    pub(crate) waited: u64,
+    /// They had not left at the end.
+    pub(crate) unsent: u64,
 }
 
 /// Percentiles in microseconds.
