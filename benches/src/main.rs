@@ -1,8 +1,10 @@
 //! Counts, benchmarks and the soak of the reactor, in a package of its own so that the library's dependencies stay few.
 
 mod count;
+mod load;
 #[expect(dead_code, reason = "the load generator and the comparison use the rest")]
 mod process;
+mod report;
 #[path = "../../tests/sim/scenarios/mod.rs"]
 mod scenarios;
 mod search;
@@ -24,6 +26,8 @@ struct Args {
 enum Command {
     /// Count instructions and system calls per request and per connection: exact, no clock.
     Count(count::Args),
+    /// Put a load on a TCP echo server, ours or not, and verify every byte that comes back.
+    Load(load::Args),
     /// Serve one of the programs that are measured, until Ctrl-C.
     Serve(serve::Args),
     /// Run the scenarios of the simulation with new seeds, and print what breaks.
@@ -35,6 +39,10 @@ enum Command {
 fn main() -> ExitCode {
     let result = match Args::parse().command {
         Command::Count(args) => count::run(&args),
+        Command::Load(args) => match load::run(&args) {
+            Ok(code) => return code,
+            Err(error) => Err(error),
+        },
         Command::Serve(args) => serve::run(&args),
         Command::Search(args) => search::run(&args),
         Command::Soak(args) => soak::run(&args),
