@@ -116,6 +116,8 @@ pub struct Context {
     pub(crate) datagrams: Outboxes,
     /// Whether what waits on the flush list is so much that the end of the turn is too late for it.
     pub(crate) pressing: bool,
+    /// How many more frames the connection being served gets in this turn.
+    pub(crate) frames_left: usize,
     /// How many bytes of input the codec wants to see that ended the batch of frames being delivered.
     pub(crate) wanted: usize,
     /// What ended the batch of frames being delivered, if it was not its end.
@@ -191,6 +193,7 @@ impl Context {
             wishes: Wishes::default(),
             datagrams: Outboxes::default(),
             pressing: false,
+            frames_left: 0,
             wanted: 0,
             fault: None,
             connections_max: usize::MAX,
@@ -203,6 +206,7 @@ impl Context {
         self.current = id;
         self.out_room = self.config.queued_bytes_high + 1;
         self.halt = false;
+        self.frames_left = self.config.frames_per_turn;
     }
 
     /// Begins serving a connection of any kind.
@@ -219,12 +223,6 @@ impl Context {
     pub(crate) fn leave(&mut self) {
         self.current = ConnId::NONE;
         self.out_room = 0;
-    }
-
-    /// The count of frames at which a visit that begins now has had its share of the turn.
-    #[inline]
-    pub(crate) fn frame_budget(&self) -> u64 {
-        self.stats.frames.saturating_add(self.config.frames_per_turn as u64)
     }
 
     /// From here on, what all connections hold together pauses reading.

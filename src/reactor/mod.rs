@@ -101,8 +101,6 @@ pub struct Reactor<H: Handler, N: Network = Os> {
     taken: VecDeque<Post<H>>,
     /// When the callbacks being measured began, on the coarse clock.
     visit_began: Instant,
-    /// From how many nanoseconds on what callbacks took is worth a closer look: a record, or the limit.
-    watch_from: u64,
     slow_log: LogLimit,
     panic_log: LogLimit,
     run: Run,
@@ -176,7 +174,6 @@ impl<H: Handler, N: Network> Reactor<H, N> {
             posts,
             taken: VecDeque::new(),
             visit_began: Instant::START,
-            watch_from: 1,
             slow_log: LogLimit::default(),
             panic_log: LogLimit::default(),
             run: Run::Running,

@@ -361,25 +361,23 @@ impl<H: Handler, N: Network> Reactor<H, N> {
     }
 
     /// Notices callbacks that took too long: measured from the end of the visit before.
-    // One reading of the coarse clock and one comparison for each visit: it is always on.
+    // One reading of the coarse clock and one comparison for each visit: it is always on. That clock moves a few
+    // hundred times a second, and as long as it does not, nothing took long.
     #[inline]
     pub(super) fn watch(&mut self, id: ConnId) {
         if self.cx.config.slow_callback.is_some() {
             let now = self.net.coarse_now();
-            let took = now.as_nanos().saturating_sub(self.visit_began.as_nanos());
-            self.visit_began = now;
-            if took >= self.watch_from {
-                self.watch_closely(id, Duration::from_nanos(took));
+            if now > self.visit_began {
+                self.watch_closely(id, now);
             }
         }
     }
 
     #[cold]
-    fn watch_closely(&mut self, id: ConnId, took: Duration) {
+    fn watch_closely(&mut self, id: ConnId, now: Instant) {
         let Some(limit) = self.cx.config.slow_callback else { return };
+        let took = now.since(mem::replace(&mut self.visit_began, now));
         self.cx.stats.slowest_callback = took.max(self.cx.stats.slowest_callback);
-        let notable = limit.min(self.cx.stats.slowest_callback).as_nanos();
-        self.watch_from = u64::try_from(notable).unwrap_or(u64::MAX).max(1);
         if took >= limit {
             // What it took is not held against those served after it in this turn, nor against itself.
             let began = mem::replace(&mut self.cx.now, self.net.now());

@@ -11,8 +11,8 @@ use crate::handler::{Conn, Handler};
 /// How far delivering came, and why no further.
 #[derive(Clone, Copy)]
 pub(super) struct Delivered {
-    /// How many bytes of the input the frames took.
-    pub(super) used: usize,
+    /// How many bytes at the end of the input no frame took.
+    pub(super) left: usize,
     pub(super) pause: Pause,
 }
 
@@ -31,17 +31,16 @@ pub(super) enum Pause {
     Fault,
 }
 
-/// Cuts `input` into frames and gives them to the handler, until the count of all frames reaches `until`.
+/// Cuts `input` into frames and gives them to the handler, at most `Context::frames_left`, which is not zero.
 #[inline]
 pub(super) fn deliver<H: Handler>(
     handler: &mut H,
     cx: &mut Context,
     conn: &mut Conn<'_, H>,
     input: &[u8],
-    until: u64,
 ) -> Delivered {
     let mut rest = input;
-    // The count of frames behind one that used nothing: one more such frame there and the codec is stuck.
+    // How much was left at the last frame that used nothing. One more there, and the codec does not get on.
     let mut stuck_at = None;
     let pause = loop {
         if rest.is_empty() && !H::Codec::FRAMES_FROM_NOTHING {
@@ -53,10 +52,13 @@ pub(super) fn deliver<H: Handler>(
                     break fault(cx, Fault::Frame(codec_bug(n, rest.len())));
                 };
                 if n == 0 {
-                    if stuck_at == Some(cx.stats.frames) && !wrong!(StuckCodecSpins) {
+                    if stuck_at == Some(rest.len()) && !wrong!(StuckCodecSpins) {
                         break fault(cx, Fault::Frame(codec_bug(n, rest.len())));
                     }
-                    stuck_at = Some(cx.stats.frames + 1);
+                    // It does not end a batch: whether the next one does is to be seen.
+                    stuck_at = Some(rest.len());
+                } else if !wrong!(FrameBudgetMissing) {
+                    cx.frames_left -= 1;
                 }
                 rest = behind;
                 cx.stats.frames += 1;
@@ -70,8 +72,7 @@ pub(super) fn deliver<H: Handler>(
                 if cx.halt {
                     break Pause::Halt;
                 }
-                // A frame that used nothing does not end a batch: whether the next one does is to be seen.
-                if cx.stats.frames >= until && n > 0 && !wrong!(FrameBudgetMissing) {
+                if cx.frames_left == 0 {
                     break Pause::Budget;
                 }
             }
@@ -83,7 +84,7 @@ pub(super) fn deliver<H: Handler>(
             Err(error) => break fault(cx, Fault::Frame(Box::new(error))),
         }
     };
-    Delivered { used: input.len() - rest.len(), pause }
+    Delivered { left: rest.len(), pause }
 }
 
 #[cold]

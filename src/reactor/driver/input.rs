@@ -37,7 +37,7 @@ impl<H: Handler, N: Network> Reactor<H, N> {
     /// Decodes what is there and receives more, until the kernel has no more, a budget is used up or the
     /// connection is held back.
     pub(super) fn read(&mut self, index: usize) {
-        let until = self.cx.frame_budget();
+        self.cx.frames_left = self.cx.config.frames_per_turn;
         let mut bytes = self.cx.config.bytes_per_turn;
         loop {
             let slot = &mut self.cx.table.slots[index];
@@ -56,7 +56,7 @@ impl<H: Handler, N: Network> Reactor<H, N> {
             if !slot.odd.any(Odd::PENDING_INPUT) {
                 return;
             }
-            if bytes == 0 || self.cx.stats.frames >= until {
+            if bytes == 0 || self.cx.frames_left == 0 {
                 self.cx.stats.budget_stops += 1;
                 if wrong!(NotRequeuedAfterBudget) {
                     return;
@@ -64,16 +64,16 @@ impl<H: Handler, N: Network> Reactor<H, N> {
                 return self.cx.table.ready_later(index);
             }
             // What is decodable comes first: nothing is received while whole frames may be waiting.
-            if slot.odd.take(Odd::DECODABLE) {
-                self.feed_tail(index, until);
+            if self.cx.table.slots[index].odd.take(Odd::DECODABLE) {
+                self.feed_tail(index);
             } else {
-                bytes = bytes.saturating_sub(self.recv_once(index, until));
+                bytes = bytes.saturating_sub(self.recv_once(index));
             }
         }
     }
 
     /// Receives once and delivers what came; the number of bytes.
-    fn recv_once(&mut self, index: usize, until: u64) -> usize {
+    fn recv_once(&mut self, index: usize) -> usize {
         let link = self.links[index].as_mut().expect("a slot in use has its link");
         let left = link.tail.as_ref().map_or(0, |tail| tail.len());
         // What is received goes behind room for the tail, so that the tail can be put in front of it, if
@@ -107,7 +107,7 @@ impl<H: Handler, N: Network> Reactor<H, N> {
         }
         if left == 0 {
             let buf = mem::take(&mut self.recv_buf);
-            let fed = self.feed(index, &buf[..n], until);
+            let fed = self.feed(index, &buf[..n]);
             self.keep(index, &buf[fed.used..n], &fed);
             self.recv_buf = buf;
             return n;
@@ -119,7 +119,7 @@ impl<H: Handler, N: Network> Reactor<H, N> {
             let tail = link.tail.take();
             self.put_by(tail);
             let buf = mem::take(&mut self.recv_buf);
-            let fed = self.feed(index, &buf[..left + n], until);
+            let fed = self.feed(index, &buf[..left + n]);
             self.keep(index, &buf[fed.used..left + n], &fed);
             self.recv_buf = buf;
         } else {
@@ -129,7 +129,7 @@ impl<H: Handler, N: Network> Reactor<H, N> {
             self.cx.table.tails_held += tail.capacity();
             self.cx.table.tails_held -= before;
             if tail.len() >= tail.need {
-                self.feed_tail(index, until);
+                self.feed_tail(index);
             }
         }
         n
@@ -160,40 +160,37 @@ impl<H: Handler, N: Network> Reactor<H, N> {
     }
 
     /// Delivers `input` from its beginning.
-    fn feed(&mut self, index: usize, input: &[u8], until: u64) -> Fed {
-        if self.cx.stats.frames >= until {
+    fn feed(&mut self, index: usize, input: &[u8]) -> Fed {
+        if self.cx.frames_left == 0 {
             return Fed { used: 0, need: None };
         }
-        let done = self.deliver_to(index, input, until);
-        self.feed_on(index, input, done, until)
+        let done = self.deliver_to(index, input);
+        self.feed_on(index, input, done)
     }
 
-    fn deliver_to(&mut self, index: usize, input: &[u8], until: u64) -> Delivered {
+    fn deliver_to(&mut self, index: usize, input: &[u8]) -> Delivered {
         let id = self.cx.table.slots[index].id;
         let link = self.links[index].as_mut().expect("a slot in use has its link");
         let mut conn = Conn { id, codec: &mut link.codec, session: &mut link.session };
-        deliver(&mut self.handler, &mut self.cx, &mut conn, input, until)
+        deliver(&mut self.handler, &mut self.cx, &mut conn, input)
     }
 
     /// Goes on delivering `input` where it stopped.
-    pub(super) fn feed_on(&mut self, index: usize, input: &[u8], done: Delivered, until: u64) -> Fed {
-        let Delivered { mut used, mut pause } = done;
+    pub(super) fn feed_on(&mut self, index: usize, input: &[u8], done: Delivered) -> Fed {
+        let Delivered { mut left, mut pause } = done;
         loop {
+            let used = input.len() - left;
             match pause {
                 Pause::Whole => return Fed { used, need: Some(1) },
-                Pause::NeedMore => {
-                    let need = self.cx.wanted.max(input.len() - used + 1);
-                    return Fed { used, need: Some(need) };
-                }
+                Pause::NeedMore => return Fed { used, need: Some(self.cx.wanted.max(left + 1)) },
                 Pause::Halt => {
                     self.flush_out(index);
-                    if !self.cx.table.slots[index].delivers_now() || self.cx.stats.frames >= until {
+                    if !self.cx.table.slots[index].delivers_now() || self.cx.frames_left == 0 {
                         return Fed { used, need: None };
                     }
                     self.cx.begin(self.cx.current);
-                    let more = self.deliver_to(index, &input[used..], until);
-                    used += more.used;
-                    pause = more.pause;
+                    let more = self.deliver_to(index, &input[used..]);
+                    (left, pause) = (more.left, more.pause);
                 }
                 Pause::Budget => return Fed { used, need: None },
                 Pause::Fault => {
@@ -212,11 +209,11 @@ impl<H: Handler, N: Network> Reactor<H, N> {
     }
 
     /// Delivers what is in the tail.
-    fn feed_tail(&mut self, index: usize, until: u64) {
+    fn feed_tail(&mut self, index: usize) {
         let link = self.links[index].as_mut().expect("a slot in use has its link");
         let Some(mut tail) = link.tail.take() else {
             // A codec that was just switched may owe a frame that needs no bytes.
-            let fed = self.feed(index, &[], until);
+            let fed = self.feed(index, &[]);
             return self.keep(index, &[], &fed);
         };
         // Not counted while it is lent: a callback that panics takes it along.
@@ -224,7 +221,7 @@ impl<H: Handler, N: Network> Reactor<H, N> {
         if wrong!(TailLeaksOnPanic) {
             self.cx.table.tails_held += tail.capacity();
         }
-        let fed = self.feed(index, tail.bytes(), until);
+        let fed = self.feed(index, tail.bytes());
         if wrong!(TailLeaksOnPanic) {
             self.cx.table.tails_held -= tail.capacity();
         }

@@ -52,14 +52,13 @@ impl<H: Handler, N: Network> Reactor<H, N> {
         slot.received += n as u64;
         slot.last_activity = self.cx.now;
         self.cx.begin_plain(id);
-        let until = self.cx.frame_budget();
         let mut conn = Conn { id, codec: &mut link.codec, session: &mut link.session };
-        let done = deliver(&mut self.handler, &mut self.cx, &mut conn, &self.recv_buf[..n], until);
+        let done = deliver(&mut self.handler, &mut self.cx, &mut conn, &self.recv_buf[..n]);
 
         let whole = matches!(done.pause, Pause::Whole) && n < self.recv_buf.len();
         let slot = &mut self.cx.table.slots[index];
         if !whole || !slot.odd.is_none() || !self.cx.fresh.is_empty() {
-            self.finish_visit(id, n, done, until);
+            self.finish_visit(id, n, done);
             return true;
         }
         if !self.cx.out.is_empty() {
@@ -109,10 +108,10 @@ impl<H: Handler, N: Network> Reactor<H, N> {
 
     /// Ends a visit that began plainly and became odd: something was left over, sent, closed or stopped.
     #[cold]
-    fn finish_visit(&mut self, id: ConnId, n: usize, done: Delivered, until: u64) {
+    fn finish_visit(&mut self, id: ConnId, n: usize, done: Delivered) {
         let index = id.slot();
         let buf = mem::take(&mut self.recv_buf);
-        let fed = self.feed_on(index, &buf[..n], done, until);
+        let fed = self.feed_on(index, &buf[..n], done);
         self.keep(index, &buf[fed.used..n], &fed);
         let filled = n == buf.len() && !wrong!(FullReceiveTrusted);
         self.recv_buf = buf;
