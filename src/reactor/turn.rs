@@ -253,7 +253,7 @@ impl<H: Handler, N: Network> Reactor<H, N> {
 
     /// Ends connections whose wait is over, and re-links those that were active since theirs began.
     fn run_waits(&mut self) {
-        if self.cx.table.waits.is_empty() {
+        if !self.cx.table.waits.may_expire(self.cx.now) {
             return;
         }
         let mut due = mem::take(&mut self.due);

@@ -155,6 +155,12 @@ impl Wheel {
         (self.earliest != Instant::NEVER).then(|| instant_of(tick_of(self.earliest)))
     }
 
+    /// Whether [`expire`](Wheel::expire) could have something to do at `now`: one comparison.
+    #[inline]
+    pub(crate) fn may_expire(&self, now: Instant) -> bool {
+        self.earliest <= now
+    }
+
     /// Unlinks every node that is due at `now` and appends it to `due`, those of an earlier bucket first.
     ///
     /// Costs are for nodes that are due or move to a lower level, not for the time that passed.

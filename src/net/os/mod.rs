@@ -100,7 +100,9 @@ impl Network for Os {
     fn poll(&mut self, events: &mut mio::Events, timeout: Option<Duration>) -> io::Result<()> {
         // mio rounds up to whole milliseconds. The system's counter of them has 31 bits: a longer wait is cut
         // short, which the reactor takes for any other early wake-up.
-        let timeout = timeout.map(|timeout| timeout.min(Duration::from_millis(i32::MAX as u64)));
+        const LONGEST: Duration = Duration::from_secs(i32::MAX as u64 / 1000);
+        let timeout =
+            timeout.map(|timeout| if timeout.as_secs() < LONGEST.as_secs() { timeout } else { LONGEST });
         match self.poll.poll(events, timeout) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {
                 events.clear();
