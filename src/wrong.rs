@@ -69,6 +69,8 @@ wrongs! {
     LengthAssumedWhole,
     /// A varint ends where the input does. J8.
     VarintCutInTwo,
+    /// A codec is never asked when nothing is left, whatever it owes. J8.
+    OwedFrameForgotten,
     /// A frame waits for the first byte of the next one. Invariant 20.
     NeedsOneMore,
     /// A frame of exactly the limit is refused. J1.

@@ -43,7 +43,7 @@ pub(super) fn deliver<H: Handler>(
     // How much was left at the last frame that used nothing. One more there, and the codec does not get on.
     let mut stuck_at = None;
     let pause = loop {
-        if rest.is_empty() && !H::Codec::FRAMES_FROM_NOTHING {
+        if rest.is_empty() && (!H::Codec::FRAMES_FROM_NOTHING || wrong!(OwedFrameForgotten)) {
             break Pause::Whole;
         }
         match conn.codec.decode(rest) {
