@@ -103,7 +103,7 @@ pub struct Calls {
     pub send_datagram: u64,
     /// Accepts (`accept4`).
     pub accept: u64,
-    /// Registrations (`epoll_ctl`).
+    /// Registrations of connections (`epoll_ctl`): one each, and one more for those that were blocked.
     pub register: u64,
     /// Ends of our own side (`shutdown`).
     pub shutdown: u64,

@@ -254,6 +254,8 @@ wrongs! {
     PartialSendRepeated,
     /// A blocked send is tried again at once, for ever. E4, invariant 11.
     BlockedNotRemembered,
+    /// Polls are not asked to tell when a blocked connection takes output. Invariant 20.
+    OutputUnwatched,
     /// A blocked connection stays blocked when it is writable. A7, invariant 20.
     BlockedForever,
     /// A queue that was above its high mark is never reported as writable. E11, invariant 20.

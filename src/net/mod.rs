@@ -77,9 +77,8 @@ pub trait Wake: Send + Sync + fmt::Debug {
 
 /// A network: what opens sockets, reports readiness and tells the time.
 ///
-/// Readiness is edge-triggered: a stream is registered once, for everything, and an event says that something
-/// changed. Events may be spurious, merged and in any order; none is lost. Of listeners a poll may be made to
-/// tell as long as connections wait, where it can.
+/// Readiness is edge-triggered: an event says that something changed. Events may be spurious, merged and in any
+/// order; none is lost. Of listeners a poll may be made to tell as long as connections wait, where it can.
 pub trait Network: sealed::Sealed + fmt::Debug {
     /// A connected byte stream.
     type Stream: Stream;
@@ -137,8 +136,11 @@ pub trait Network: sealed::Sealed + fmt::Debug {
     /// Begins to connect to `addr`. The stream is connected once an event says so and it has no error.
     fn connect(&mut self, addr: SocketAddr) -> io::Result<Self::Stream>;
 
-    /// Registers a stream for everything, under its connection's id.
-    fn register(&mut self, stream: &Self::Stream, id: ConnId) -> io::Result<()>;
+    /// Registers a stream under its connection's id. What it is ready for already is an event.
+    fn register(&mut self, stream: &Self::Stream, id: ConnId, interest: Interest) -> io::Result<()>;
+
+    /// Has polls tell also when a registered stream takes output. What it is ready for already is an event.
+    fn watch_output(&mut self, stream: &Self::Stream, id: ConnId) -> io::Result<()>;
 
     /// Takes a stream out of the poll before it is closed, because someone else may hold a copy of it. The
     /// close of a socket's only holder needs no such help, which is what this does by default: nothing.
@@ -160,6 +162,15 @@ pub trait Network: sealed::Sealed + fmt::Debug {
 
     /// What an error of `accept` or `send` is about.
     fn trouble(error: &io::Error) -> Trouble;
+}
+
+/// What a poll tells of a stream.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Interest {
+    /// Input, urgent bytes, ends and errors.
+    Input,
+    /// That, and when it takes output.
+    InputAndOutput,
 }
 
 /// When a poll tells of a listener.

@@ -13,7 +13,7 @@ use crate::error::CloseReason;
 use crate::handler::{Handler, Origin, Peer};
 use crate::id::{ConnId, ListenerId};
 use crate::instant::Instant;
-use crate::net::{Listener as _, Network, Trigger, Trouble};
+use crate::net::{Interest, Listener as _, Network, Trigger, Trouble};
 use crate::table::slot::Odd;
 
 /// What one look at a listener came to.
@@ -253,7 +253,8 @@ impl<H: Handler, N: Network> Reactor<H, N> {
         let index = id.slot();
         self.cx.stats.calls.register += 1;
         let link = self.links[index].as_ref().expect("it was just introduced");
-        if let Err(error) = self.net.register(&link.stream, id) {
+        // It takes output now, and most take all there ever is: to be told so is of no use.
+        if let Err(error) = self.net.register(&link.stream, id, Interest::Input) {
             // Nothing of it was read: its peer must not take the end for an orderly one.
             self.cx.table.end_with_reset(index, CloseReason::Io(error));
         }

@@ -14,7 +14,7 @@ use crate::context::ConnectWish;
 use crate::error::CloseReason;
 use crate::handler::{Handler, Origin, Peer};
 use crate::id::ConnId;
-use crate::net::Network;
+use crate::net::{Interest, Network};
 use crate::table::slot::Odd;
 
 /// An attempt to connect.
@@ -65,7 +65,7 @@ impl<H: Handler, N: Network> Reactor<H, N> {
     fn begin_connect(&mut self, addr: SocketAddr, id: ConnId) -> io::Result<N::Stream> {
         let stream = self.net.connect(addr)?;
         self.cx.stats.calls.register += 1;
-        self.net.register(&stream, id)?;
+        self.net.register(&stream, id, Interest::InputAndOutput)?;
         Ok(stream)
     }
 

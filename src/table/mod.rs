@@ -101,6 +101,8 @@ impl Table {
         slot.peer = peer;
         slot.counted = false;
         slot.read_when_over_high = false;
+        // A connect is watched from the beginning.
+        slot.watched = state == State::Connecting;
         slot.received = 0;
         slot.sent = 0;
         slot.last_activity = now;

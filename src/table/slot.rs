@@ -132,6 +132,8 @@ pub(crate) struct Slot {
     pub(crate) counted: bool,
     /// Whether it is read however much output of its own waits.
     pub(crate) read_when_over_high: bool,
+    /// Whether polls tell when it takes output: from when it first did not.
+    pub(crate) watched: bool,
 }
 
 impl Slot {
@@ -152,6 +154,7 @@ impl Slot {
             peer: Addr::Unnamed,
             counted: false,
             read_when_over_high: false,
+            watched: false,
         }
     }
 

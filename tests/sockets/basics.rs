@@ -59,7 +59,7 @@ fn one_receive_and_one_send_per_request() {
     let after = server.with(|_, cx| cx.stats().calls);
     assert_eq!(after.recv - before.recv, 100);
     assert_eq!(after.send - before.send, 100);
-    assert_eq!(after.register, 1, "registered once, for everything");
+    assert_eq!(after.register, 1, "registered once: it was never blocked");
     drop(client);
     server.stop();
 }

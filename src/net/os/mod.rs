@@ -18,8 +18,8 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
+use mio::Poll;
 use mio::unix::SourceFd;
-use mio::{Interest, Poll};
 #[cfg(any(target_os = "linux", target_os = "android"))]
 use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::io::Errno;
@@ -28,7 +28,7 @@ use rustix::time::{ClockId, Timespec, clock_gettime};
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 use super::Trigger;
-use super::{Event, Network, Token, Trouble, Wake, sealed};
+use super::{Event, Interest, Network, Token, Trouble, Wake, sealed};
 use crate::bind::Bind;
 use crate::config::Listen;
 use crate::id::{ConnId, DatagramId, ListenerId};
@@ -55,15 +55,14 @@ impl Os {
         Ok(Os { poll: Poll::new()?, start: nanos(clock_gettime(COARSE)) })
     }
 
-    fn register_fd(&self, fd: &impl AsRawFd, token: Token, interest: Interest) -> io::Result<()> {
-        let token = usize::try_from(token.0).map_err(|_| io::ErrorKind::Unsupported)?;
-        self.poll.registry().register(&mut SourceFd(&fd.as_raw_fd()), mio::Token(token), interest)
+    fn register_fd(&self, fd: &impl AsRawFd, token: Token, interest: mio::Interest) -> io::Result<()> {
+        self.poll.registry().register(&mut SourceFd(&fd.as_raw_fd()), number(token)?, interest)
     }
 
     /// Takes over a listener that someone else opened.
     pub(crate) fn adopt_listener(&mut self, listener: OwnedFd, id: ListenerId) -> io::Result<OsListener> {
         let listener = OsListener::adopt(listener)?;
-        self.register_fd(&listener, Token::listener(id), Interest::READABLE)?;
+        self.register_fd(&listener, Token::listener(id), mio::Interest::READABLE)?;
         Ok(listener)
     }
 }
@@ -141,7 +140,7 @@ impl Network for Os {
 
     fn listen(&mut self, listen: &Listen, id: ListenerId) -> io::Result<OsListener> {
         let listener = OsListener::open(listen)?;
-        self.register_fd(&listener, Token::listener(id), Interest::READABLE)?;
+        self.register_fd(&listener, Token::listener(id), mio::Interest::READABLE)?;
         Ok(listener)
     }
 
@@ -164,7 +163,7 @@ impl Network for Os {
 
     fn bind(&mut self, bind: &Bind, id: DatagramId) -> io::Result<OsDatagram> {
         let socket = OsDatagram::open(bind)?;
-        self.register_fd(&socket, Token::datagram(id), Interest::READABLE.add(Interest::WRITABLE))?;
+        self.register_fd(&socket, Token::datagram(id), mio::Interest::READABLE.add(mio::Interest::WRITABLE))?;
         Ok(socket)
     }
 
@@ -172,19 +171,15 @@ impl Network for Os {
         OsStream::connect(addr)
     }
 
-    fn register(&mut self, stream: &OsStream, id: ConnId) -> io::Result<()> {
-        // Both directions once and for good: an event that comes too often is cheaper than asking for it
-        // each time. Priority also when nobody wants urgent bytes: without it the kernel reports no mark, and
-        // the bytes behind one would wait for the next segment.
-        const ALL: Interest = Interest::READABLE.add(Interest::WRITABLE);
-        #[cfg(any(target_os = "linux", target_os = "android"))]
-        const ALL_AND_PRIORITY: Interest = ALL.add(Interest::PRIORITY);
-        #[cfg(not(any(target_os = "linux", target_os = "android")))]
-        const ALL_AND_PRIORITY: Interest = ALL;
-        if wrong!(MarkUnreported) {
-            return self.register_fd(stream, Token::conn(id), ALL);
-        }
-        self.register_fd(stream, Token::conn(id), ALL_AND_PRIORITY)
+    #[inline]
+    fn register(&mut self, stream: &OsStream, id: ConnId, interest: Interest) -> io::Result<()> {
+        self.register_fd(stream, Token::conn(id), mio_interest(interest))
+    }
+
+    fn watch_output(&mut self, stream: &OsStream, id: ConnId) -> io::Result<()> {
+        let (source, token) = (stream.as_raw_fd(), number(Token::conn(id))?);
+        let interest = mio_interest(Interest::InputAndOutput);
+        self.poll.registry().reregister(&mut SourceFd(&source), token, interest)
     }
 
     fn deregister(&mut self, stream: &OsStream) -> io::Result<()> {
@@ -249,6 +244,26 @@ fn nanos(time: Timespec) -> u64 {
 
 /// What an event says. With epoll nearly all say the same, which is then known without putting it together: there
 /// is something to read, and, as nearly always, room to write.
+#[inline]
+fn number(token: Token) -> io::Result<mio::Token> {
+    Ok(mio::Token(usize::try_from(token.0).map_err(|_| io::ErrorKind::Unsupported)?))
+}
+
+/// Priority is of interest also when nobody wants urgent bytes: without it the kernel reports no mark, and the bytes
+/// behind one would wait for the next segment.
+#[inline]
+fn mio_interest(interest: Interest) -> mio::Interest {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    const INPUT: mio::Interest = mio::Interest::READABLE.add(mio::Interest::PRIORITY);
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    const INPUT: mio::Interest = mio::Interest::READABLE;
+    let input = if wrong!(MarkUnreported) { mio::Interest::READABLE } else { INPUT };
+    match interest {
+        Interest::Input => input,
+        Interest::InputAndOutput => input.add(mio::Interest::WRITABLE),
+    }
+}
+
 #[inline]
 fn readiness(event: &mio::event::Event) -> Readiness {
     const PLAIN: Readiness = Readiness::READABLE.or(Readiness::WRITABLE);

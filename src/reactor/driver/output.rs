@@ -59,7 +59,7 @@ impl<H: Handler, N: Network> Reactor<H, N> {
         }
         if sent < self.cx.out.len() {
             if sent > 0 {
-                slot.odd.set(Odd::BLOCKED);
+                self.blocked(index);
             }
             if wrong!(BlockedSendDropped) && sent == 0 {
                 return self.cx.out.clear();
@@ -98,7 +98,7 @@ impl<H: Handler, N: Network> Reactor<H, N> {
                     self.cx.stats.sent += sent as u64;
                     self.cx.table.sent(index, sent, self.cx.now);
                     if sent < offered {
-                        self.cx.table.slots[index].odd.set(Odd::BLOCKED);
+                        self.blocked(index);
                     }
                 }
                 Err(error) => {
@@ -110,12 +110,27 @@ impl<H: Handler, N: Network> Reactor<H, N> {
         }
     }
 
+    /// The kernel takes no more for now. An event will say when it does.
+    fn blocked(&mut self, index: usize) {
+        let slot = &mut self.cx.table.slots[index];
+        slot.odd.set(Odd::BLOCKED);
+        if slot.watched || wrong!(OutputUnwatched) {
+            return;
+        }
+        slot.watched = true;
+        self.cx.stats.calls.register += 1;
+        let link = self.links[index].as_ref().expect("a slot in use has its link");
+        if let Err(error) = self.net.watch_output(&link.stream, slot.id) {
+            self.cx.table.end_with_reset(index, CloseReason::Io(error));
+        }
+    }
+
     /// A send took nothing; whether the connection lives on.
     fn send_stopped(&mut self, index: usize, error: io::Error) -> bool {
         let slot = &mut self.cx.table.slots[index];
         match error.kind() {
             ErrorKind::WouldBlock if wrong!(BlockedNotRemembered) => {}
-            ErrorKind::WouldBlock => slot.odd.set(Odd::BLOCKED),
+            ErrorKind::WouldBlock => self.blocked(index),
             ErrorKind::Interrupted => {}
             _ if N::trouble(&error) == Trouble::Exhausted => {
                 slot.odd.set(Odd::RETRY_SEND);

@@ -18,7 +18,9 @@ use crate::bind::Bind;
 use crate::config::Listen;
 use crate::id::{ConnId, DatagramId, ListenerId};
 use crate::instant::Instant;
-use crate::net::{Arrival, Datagram, Event, Listener, Network, Stream, Token, Trouble, Wake, sealed};
+use crate::net::{
+    Arrival, Datagram, Event, Interest, Listener, Network, Stream, Token, Trouble, Wake, sealed,
+};
 use crate::readiness::Readiness;
 
 /// What a socket was told to do and what it was made to do.
@@ -268,11 +270,15 @@ impl Network for Fake {
         Ok(FakeStream(sock))
     }
 
-    fn register(&mut self, _: &FakeStream, _: ConnId) -> io::Result<()> {
+    fn register(&mut self, _: &FakeStream, _: ConnId, _: Interest) -> io::Result<()> {
         match self.0.borrow_mut().registers.pop_front().flatten() {
             Some(error) => Err(error.into()),
             None => Ok(()),
         }
+    }
+
+    fn watch_output(&mut self, stream: &FakeStream, id: ConnId) -> io::Result<()> {
+        self.register(stream, id, Interest::InputAndOutput)
     }
 
     fn waker(&mut self) -> io::Result<Arc<dyn Wake>> {

@@ -104,6 +104,19 @@ fn a14_a_connection_that_cannot_be_registered_ends_with_the_reason() {
     assert_eq!(bench.reactor.stats().open, 0);
 }
 
+// A14: the same for a connection that is blocked, and that polls cannot be made to watch.
+#[test]
+fn a14_a_connection_that_cannot_be_watched_ends_with_the_reason_and_a_reset() {
+    let mut bench = echo();
+    let conn = bench.accept();
+    bench.net.0.borrow_mut().registers.push_back(Some(ErrorKind::StorageFull));
+    conn.1.sends(Ok(2));
+    bench.receive(&conn, b"hello\n");
+    assert_eq!(bench.told(), [line("hello"), closed("socket error: no storage space")]);
+    assert!(conn.1.0.borrow().closed && conn.1.0.borrow().reset);
+    assert_eq!((bench.reactor.stats().open, bench.reactor.cx.held_bytes()), (0, 0));
+}
+
 // A16: the poll fails for good.
 #[test]
 fn a16_a_poll_that_fails_closes_all_and_ends_the_loop() {

@@ -55,6 +55,24 @@ fn over_high_of_a_blocked_connection_is_followed_by_writable() {
 }
 
 #[test]
+fn a_connection_is_watched_for_output_from_when_it_is_first_blocked() {
+    let mut bench = Bench::quiet(Config::default());
+    let (id, sock) = bench.accept();
+    let send = |bench: &mut Bench| {
+        assert_eq!(bench.reactor.with(|_, cx| cx.send_to(id, b"hello")), Sent::Accepted);
+        bench.settle();
+        bench.reactor.stats().calls.register
+    };
+    assert_eq!(send(&mut bench), 1, "taken whole");
+    for answer in [Ok(2), Err(std::io::ErrorKind::WouldBlock), Ok(2)] {
+        sock.sends(answer);
+        assert_eq!(send(&mut bench), 2);
+        bench.event(id, WRITABLE);
+    }
+    assert_eq!(sock.sent(), b"hello".repeat(4));
+}
+
+#[test]
 fn a_callback_that_sends_over_high_itself_is_told_writable_and_reading_goes_on() {
     let mut bench = Bench::new(Config::default(), |cx, _, told| {
         if *told == line("big") {

@@ -36,7 +36,7 @@ use crate::bind::Bind;
 use crate::config::Listen;
 use crate::id::{ConnId, DatagramId, ListenerId};
 use crate::instant::Instant;
-use crate::net::{Event, Network, Token, Trigger, Trouble, Wake, sealed};
+use crate::net::{Event, Interest, Network, Token, Trigger, Trouble, Wake, sealed};
 use crate::readiness::Readiness;
 use socket::{Owner, Sock, WAKER};
 use world::{Step, What};
@@ -205,7 +205,7 @@ impl SimNet {
             sock.pending = false;
             let readiness = sock.readiness();
             if let (Owner::Poll(token), false) = (sock.owner, readiness.is_empty()) {
-                if !readiness.intersects(Readiness::WRITABLE) {
+                if !sock.takes_output() {
                     sock.no_space = true;
                 }
                 events.list.push(Event { token, readiness });
@@ -368,7 +368,7 @@ impl Network for SimNet {
     fn listen(&mut self, listen: &Listen, id: ListenerId) -> io::Result<SimListener> {
         let mut world = self.world.borrow_mut();
         let sock = world.listen(self.host, listen)?;
-        world.register(sock, Token::listener(id)).inspect_err(|_| world.close(sock))?;
+        world.register(sock, Token::listener(id), Interest::Input).inspect_err(|_| world.close(sock))?;
         drop(world);
         Ok(SimListener(SimStream::new(self, sock)))
     }
@@ -388,8 +388,12 @@ impl Network for SimNet {
         Ok(SimStream::new(self, sock))
     }
 
-    fn register(&mut self, stream: &SimStream, id: ConnId) -> io::Result<()> {
-        Ok(self.world.borrow_mut().register(stream.sock, Token::conn(id))?)
+    fn register(&mut self, stream: &SimStream, id: ConnId, interest: Interest) -> io::Result<()> {
+        Ok(self.world.borrow_mut().register(stream.sock, Token::conn(id), interest)?)
+    }
+
+    fn watch_output(&mut self, stream: &SimStream, _: ConnId) -> io::Result<()> {
+        Ok(self.world.borrow_mut().watch_output(stream.sock)?)
     }
 
     fn deregister(&mut self, stream: &SimStream) -> io::Result<()> {

@@ -5,13 +5,13 @@
 use super::calls::Result;
 use super::socket::{Owner, SockId};
 use super::world::{What, World};
-use crate::net::{Token, Trigger};
+use crate::net::{Interest, Token, Trigger};
 use crate::sim::errno::Errno;
 use crate::sim::faults::Fault;
 
 impl World {
     /// Puts a socket into the poll of its host.
-    pub(super) fn register(&mut self, id: SockId, token: Token) -> Result<()> {
+    pub(super) fn register(&mut self, id: SockId, token: Token, interest: Interest) -> Result<()> {
         let way = self.faults.take(&mut self.tape, Fault::Unregistered, 3);
         self.note(What::Register, id, way as u64, |_| format!("#{id} is registered, way {way}"));
         if way > 0 {
@@ -22,10 +22,27 @@ impl World {
         let place = self.hosts[host].registered.len();
         let sock = &mut self.socks[id as usize];
         sock.owner = Owner::Poll(token);
+        sock.watched = interest == Interest::InputAndOutput;
         sock.place = place;
         let ready = !sock.readiness().is_empty();
         self.hosts[host].registered.push(id);
         if ready {
+            self.wake(id);
+        }
+        Ok(())
+    }
+
+    /// Has the poll of its host tell also when a socket takes output.
+    pub(super) fn watch_output(&mut self, id: SockId) -> Result<()> {
+        let way = self.faults.take(&mut self.tape, Fault::Unregistered, 2);
+        self.note(What::Register, id, 1 << 33 | way as u64, |_| format!("#{id} is watched, way {way}"));
+        if way > 0 {
+            self.cut(id);
+            return Err(Errno::ENOMEM);
+        }
+        let sock = &mut self.socks[id as usize];
+        sock.watched = true;
+        if !sock.readiness().is_empty() {
             self.wake(id);
         }
         Ok(())

@@ -69,6 +69,8 @@ pub(crate) struct Sock {
     pub(super) owner: Owner,
     /// On the ready list of its host.
     pub(super) pending: bool,
+    /// Its poll tells when it takes output.
+    pub(super) watched: bool,
     /// It stays there as long as it is ready.
     pub(super) level: bool,
     /// Its place among the registered sockets of its host.
@@ -138,6 +140,7 @@ impl Sock {
             queued: false,
             owner: Owner::Nobody,
             pending: false,
+            watched: true,
             level: false,
             place: usize::MAX,
             events: 0,
@@ -191,6 +194,12 @@ impl Sock {
         !self.squeezed && self.tx.len() * 3 <= self.tx_max * 2 && self.tx.len() < self.tx_max
     }
 
+    /// Whether a poll that is asked calls it writable.
+    pub(super) fn takes_output(&self) -> bool {
+        let connects = matches!(self.phase, Phase::Connecting | Phase::Listening);
+        !connects && (self.shut_send || self.is_writable())
+    }
+
     /// Whether a receive would bring bytes.
     // An urgent byte at the front is not one of them.
     pub(super) fn is_readable(&self) -> bool {
@@ -211,7 +220,7 @@ impl Sock {
         poll.input = self.shut_recv;
         if self.phase != Phase::Connecting {
             poll.input |= self.is_readable();
-            poll.output = self.shut_send || self.is_writable();
+            poll.output = self.watched && self.takes_output();
             poll.priority = matches!(self.urgent, Urgent::Arrived(_));
         }
         poll.error = self.error.is_some();

@@ -44,7 +44,8 @@ impl SimStream {
     pub(crate) fn takes_unannounced(&self) -> bool {
         let world = self.net.world.borrow();
         let sock = &world.socks[self.sock as usize];
-        !sock.pending && (sock.shut_send || (sock.is_writable() && !sock.no_space && !sock.flying))
+        !sock.pending
+            && (!sock.watched || sock.shut_send || (sock.is_writable() && !sock.no_space && !sock.flying))
     }
 }
 

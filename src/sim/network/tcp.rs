@@ -247,7 +247,9 @@ impl World {
         let from = &mut self.socks[sock as usize];
         if from.no_space && from.is_writable() {
             from.no_space = false;
-            self.wake(sock);
+            if from.watched {
+                self.wake(sock);
+            }
         }
     }
 

@@ -23,6 +23,7 @@
 //! | `late` | closes with input unread, input after a close |
 //! | `connects` | success, refusal, what is accepted too late, names of both families |
 //! | `accepting` | edges and order of a listener, its close, its queue when it is full |
+//! | `interest` | streams of which a poll tells only the input, and those watched for output later |
 //! | `buffers` | full buffers, by their shape |
 //! | `outside` | what no call of the seam leads to: the kernel alone is held to it |
 //! | `random` | scripts that nobody wrote, where the kernel is right |
@@ -39,6 +40,7 @@ mod buffers;
 mod connects;
 mod edges;
 mod ends;
+mod interest;
 mod kernel;
 mod late;
 mod once_more;

@@ -7,6 +7,7 @@ use super::rig::{Host, On, Sock};
 use super::script::Script;
 use super::simulated::Simulated;
 use super::{differences, run};
+use crate::net::Interest;
 
 /// How many scripts, and how many calls in each.
 const SCRIPTS: u64 = 300;
@@ -43,6 +44,7 @@ enum Kind {
     TakeError,
     PeerAddr,
     Register,
+    WatchOutput,
     Close,
     Reset,
     Connect,
@@ -52,12 +54,12 @@ enum Kind {
 
 use Kind::{
     Accept, Close, Connect, PeerAddr, Poll, PollForOne, Recv, RecvLittle, RecvUrgent, Register, Reset, Send,
-    SendUrgent, SendVectored, Shutdown, TakeError, Unlisten,
+    SendUrgent, SendVectored, Shutdown, TakeError, Unlisten, WatchOutput,
 };
 
 /// What every script has, and what some have.
 const ALWAYS: [Kind; 5] = [Poll, Recv, RecvLittle, Send, Send];
-const SOMETIMES: [Kind; 14] = [
+const SOMETIMES: [Kind; 15] = [
     Poll,
     PollForOne,
     RecvUrgent,
@@ -68,6 +70,7 @@ const SOMETIMES: [Kind; 14] = [
     TakeError,
     PeerAddr,
     Register,
+    WatchOutput,
     Close,
     Reset,
     Connect,
@@ -136,9 +139,11 @@ impl Play {
             TakeError => t.take_error(sock),
             PeerAddr => t.peer_addr(sock),
             Register => {
+                let interest = if rng.bool() { Interest::Input } else { Interest::InputAndOutput };
                 t.deregister(sock);
-                t.register(sock);
+                t.register_for(sock, interest);
             }
+            WatchOutput => t.watch_output(sock),
             Close | Reset => {
                 // Not too soon.
                 if rng.u32(..4) == 0 {

@@ -12,7 +12,7 @@ use std::time::Duration;
 use crate::addr::Addr;
 use crate::config::Listen;
 use crate::id::{ConnId, ListenerId};
-use crate::net::{Event, Listener, Network, Stream, Trigger, Wake};
+use crate::net::{Event, Interest, Listener, Network, Stream, Trigger, Wake};
 
 /// A stream of the rig.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -47,7 +47,8 @@ pub(super) trait Rig: fmt::Debug {
 
     /// Begins to connect, and does not register.
     fn connect(&mut self, addr: SocketAddr) -> io::Result<Sock>;
-    fn register(&mut self, sock: Sock) -> io::Result<()>;
+    fn register(&mut self, sock: Sock, interest: Interest) -> io::Result<()>;
+    fn watch_output(&mut self, sock: Sock) -> io::Result<()>;
     fn stream(&self, sock: Sock) -> &dyn Stream;
     fn close(&mut self, sock: Sock);
 
@@ -166,9 +167,14 @@ impl<B: Beside> Rig for On<B> {
         Ok(self.keep(stream))
     }
 
-    fn register(&mut self, sock: Sock) -> io::Result<()> {
+    fn register(&mut self, sock: Sock, interest: Interest) -> io::Result<()> {
         let stream = open(&self.streams, sock);
-        self.beside.network().register(stream, sock.id())
+        self.beside.network().register(stream, sock.id(), interest)
+    }
+
+    fn watch_output(&mut self, sock: Sock) -> io::Result<()> {
+        let stream = open(&self.streams, sock);
+        self.beside.network().watch_output(stream, sock.id())
     }
 
     fn stream(&self, sock: Sock) -> &dyn Stream {

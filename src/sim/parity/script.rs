@@ -16,7 +16,7 @@ use super::once_more::OnceMore;
 use super::rig::{Host, Odd, Rig, Sock};
 use crate::addr::Addr;
 use crate::config::Listen;
-use crate::net::{Stream, Token, Trigger, Wake};
+use crate::net::{Interest, Stream, Token, Trigger, Wake};
 
 /// More events than any script makes between two polls.
 const MANY: usize = 64;
@@ -147,8 +147,20 @@ impl<'a> Script<'a> {
         }
     }
 
+    /// Registers for everything.
     pub(super) fn register(&mut self, sock: Sock) {
-        self.rig.register(sock).expect("a stream that is not registered can be");
+        self.register_for(sock, Interest::InputAndOutput);
+    }
+
+    pub(super) fn register_for(&mut self, sock: Sock, interest: Interest) {
+        self.rig.register(sock, interest).expect("a stream that is not registered can be");
+    }
+
+    pub(super) fn watch_output(&mut self, sock: Sock) {
+        self.rig.settle();
+        self.rig.watch_output(sock).expect("a stream that is registered can be watched");
+        let name = self.name(Token::conn(sock.id()));
+        self.line(format!("{name} is watched"));
     }
 
     /// Accepts and registers.
