@@ -242,8 +242,6 @@ fn nanos(time: Timespec) -> u64 {
     time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }
 
-/// What an event says. With epoll nearly all say the same, which is then known without putting it together: there
-/// is something to read, and, as nearly always, room to write.
 #[inline]
 fn number(token: Token) -> io::Result<mio::Token> {
     Ok(mio::Token(usize::try_from(token.0).map_err(|_| io::ErrorKind::Unsupported)?))
@@ -264,34 +262,24 @@ fn mio_interest(interest: Interest) -> mio::Interest {
     }
 }
 
+/// What an event says. With epoll nearly all say only that there is something to read; of who was blocked once also,
+/// as nearly always, that there is room to write. Both are known without putting a set together.
 #[inline]
 fn readiness(event: &mio::event::Event) -> Readiness {
-    const PLAIN: Readiness = Readiness::READABLE.or(Readiness::WRITABLE);
+    const BOTH: Readiness = Readiness::READABLE.or(Readiness::WRITABLE);
     let ended = event.is_error() || event.is_read_closed() || event.is_write_closed();
-    let plain = event.is_readable() && event.is_writable() && !event.is_priority() && !ended;
-    if plain { PLAIN } else { odd_readiness(event) }
+    if !event.is_readable() || event.is_priority() || ended {
+        return odd_readiness(event);
+    }
+    if event.is_writable() { BOTH } else { Readiness::READABLE }
 }
 
-#[cold]
 fn odd_readiness(event: &mio::event::Event) -> Readiness {
-    let mut set = Readiness::EMPTY;
-    if event.is_readable() {
-        set |= Readiness::READABLE;
-    }
-    if event.is_writable() {
-        set |= Readiness::WRITABLE;
-    }
-    if event.is_priority() {
-        set |= Readiness::EXCEPTIONAL;
-    }
-    if event.is_read_closed() {
-        set |= Readiness::READ_CLOSED;
-    }
-    if event.is_write_closed() {
-        set |= Readiness::WRITE_CLOSED;
-    }
-    if event.is_error() {
-        set |= Readiness::ERROR;
-    }
-    set
+    let only = |is: bool, readiness: Readiness| if is { readiness } else { Readiness::EMPTY };
+    only(event.is_readable(), Readiness::READABLE)
+        | only(event.is_writable(), Readiness::WRITABLE)
+        | only(event.is_priority(), Readiness::EXCEPTIONAL)
+        | only(event.is_read_closed(), Readiness::READ_CLOSED)
+        | only(event.is_write_closed(), Readiness::WRITE_CLOSED)
+        | only(event.is_error(), Readiness::ERROR)
 }
