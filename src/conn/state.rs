@@ -85,8 +85,13 @@ impl State {
     }
 
     /// Where `step` leads from here. A step that means nothing here changes nothing.
+    #[inline]
+    pub(crate) fn after(self, step: Step) -> State {
+        AFTER[self as usize][step as usize]
+    }
+
     #[expect(clippy::match_same_arms, reason = "one row for each state, to be read as a table")]
-    pub(crate) const fn after(self, step: Step) -> State {
+    const fn leads_to(self, step: Step) -> State {
         match (self, step) {
             (State::Closed, _) | (_, Step::Over) => State::Closed,
 
@@ -134,23 +139,46 @@ impl State {
     }
 }
 
+/// All states, in order.
+const STATES: [State; 9] = [
+    State::Connecting,
+    State::Open,
+    State::HalfClosed,
+    State::Finishing,
+    State::Finished,
+    State::Flushing,
+    State::Draining,
+    State::Lingering,
+    State::Closed,
+];
+
+/// All steps, in order.
+const STEPS: [Step; 7] = [
+    Step::Connected,
+    Step::PeerEnded,
+    Step::Finish,
+    Step::CloseFlush,
+    Step::CloseLinger,
+    Step::Flushed,
+    Step::Over,
+];
+
+/// The table, looked up where it would be walked through.
+const AFTER: [[State; STEPS.len()]; STATES.len()] = {
+    let mut table = [[State::Closed; STEPS.len()]; STATES.len()];
+    let mut at = 0;
+    while at < STATES.len() * STEPS.len() {
+        let (state, step) = (STATES[at / STEPS.len()], STEPS[at % STEPS.len()]);
+        table[state as usize][step as usize] = state.leads_to(step);
+        at += 1;
+    }
+    table
+};
+
 #[cfg(test)]
 mod tests {
     use super::State::*;
     use super::*;
-
-    const STATES: [State; 9] =
-        [Connecting, Open, HalfClosed, Finishing, Finished, Flushing, Draining, Lingering, Closed];
-
-    const STEPS: [Step; 7] = [
-        Step::Connected,
-        Step::PeerEnded,
-        Step::Finish,
-        Step::CloseFlush,
-        Step::CloseLinger,
-        Step::Flushed,
-        Step::Over,
-    ];
 
     #[test]
     fn the_whole_table_is_as_drawn() {

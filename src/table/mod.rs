@@ -6,6 +6,7 @@
 //! Invariants: a slot's id is live or the next one it will give out, never one that was freed; a connection is
 //! on each list at most once, and its [`Odd`] says on which; `held` is what all queues and tails occupy.
 
+mod reasons;
 pub(crate) mod slot;
 pub(crate) mod timers;
 pub(crate) mod wheel;
@@ -14,7 +15,6 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 
 use bytes::Bytes;
-use slab::Slab;
 
 use crate::addr::Addr;
 use crate::config::Config;
@@ -23,7 +23,8 @@ use crate::conn::state::{State, Step};
 use crate::error::{CloseReason, Wait};
 use crate::id::{ConnId, GENERATION_MAX, SLOTS_MAX};
 use crate::instant::Instant;
-use slot::{NONE, Odd, Slot};
+use reasons::{ReasonId, Reasons};
+use slot::{Odd, Slot};
 use timers::Timers;
 use wheel::Wheel;
 
@@ -41,7 +42,7 @@ pub(crate) struct Table {
     pub(crate) flush: Vec<ConnId>,
     /// Connections whose `closed` is due at the end of the turn.
     pub(crate) closing: Vec<ConnId>,
-    reasons: Slab<CloseReason>,
+    reasons: Reasons,
     /// The earliest wait of each connection, under the index of its slot.
     pub(crate) waits: Wheel,
     pub(crate) timers: Timers,
@@ -59,7 +60,7 @@ impl Table {
             ready: VecDeque::new(),
             flush: Vec::new(),
             closing: Vec::new(),
-            reasons: Slab::new(),
+            reasons: Reasons::default(),
             waits: Wheel::new(),
             timers: Timers::new(config.timers_max),
             per_address: BTreeMap::new(),
@@ -126,9 +127,8 @@ impl Table {
         let slot = &mut self.slots[index];
         debug_assert_eq!(slot.id, id, "freed twice");
         self.queues.clear(&mut slot.queue);
-        if slot.reason != NONE {
-            self.reasons.remove(slot.reason as usize);
-            slot.reason = NONE;
+        if slot.reason != ReasonId::NONE {
+            self.reasons.take(&mut slot.reason);
         }
         slot.odd = Odd::NOT_OPEN;
         slot.state = State::Closed;
@@ -190,26 +190,12 @@ impl Table {
     /// Remembers why connection `index` closes. The first reason stays, unless it was an orderly one and
     /// this is not: then what was to be orderly has failed.
     pub(crate) fn decide(&mut self, index: usize, reason: CloseReason) {
-        let slot = &mut self.slots[index];
-        if slot.reason == NONE {
-            slot.reason = node(self.reasons.insert(reason));
-        } else {
-            let decided = &mut self.reasons[slot.reason as usize];
-            if decided.is_orderly() && !reason.is_orderly() && !wrong!(FirstReasonStays) {
-                *decided = reason;
-            }
-        }
+        self.reasons.decide(&mut self.slots[index].reason, reason);
     }
 
     /// Takes the reason out, for `closed`.
     pub(crate) fn take_reason(&mut self, index: usize) -> CloseReason {
-        let slot = &mut self.slots[index];
-        if slot.reason == NONE {
-            return CloseReason::Closed;
-        }
-        let reason = self.reasons.remove(slot.reason as usize);
-        slot.reason = NONE;
-        reason
+        self.reasons.take(&mut self.slots[index].reason)
     }
 
     /// Ends connection `index` now: nothing more is delivered or sent. `closed` follows at the end of the turn.

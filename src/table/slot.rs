@@ -8,9 +8,7 @@ use crate::conn::send_queue::QueueId;
 use crate::conn::state::State;
 use crate::id::ConnId;
 use crate::instant::Instant;
-
-/// No entry in a side table.
-pub(crate) const NONE: u32 = u32::MAX;
+use crate::table::reasons::ReasonId;
 
 /// What is odd about a connection. Empty for one that is open and has nothing pending: the fast path tests
 /// for that once and then looks at nothing else.
@@ -117,7 +115,7 @@ pub(crate) struct Slot {
     pub(crate) state: State,
     pub(crate) queue: QueueId,
     /// Why it closes, once that is decided.
-    pub(crate) reason: u32,
+    pub(crate) reason: ReasonId,
     /// When bytes last went in or out.
     pub(crate) last_activity: Instant,
     pub(crate) received: u64,
@@ -144,7 +142,7 @@ impl Slot {
             odd: Odd::NOT_OPEN,
             state: State::Closed,
             queue: QueueId::NONE,
-            reason: NONE,
+            reason: ReasonId::NONE,
             last_activity: Instant::START,
             received: 0,
             sent: 0,

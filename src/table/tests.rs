@@ -84,7 +84,7 @@ fn nothing_is_left_of_a_connection_that_is_removed() {
     table.remove(id);
     assert_eq!((table.open, table.held(), table.timers.len(), table.reasons.len()), (0, 0, 0, 0));
     assert!(table.waits.is_empty() && table.per_address.is_empty());
-    assert!(table.slots[index].queue.is_none() && table.slots[index].reason == NONE);
+    assert!(table.slots[index].queue.is_none() && table.slots[index].reason == ReasonId::NONE);
 }
 
 #[test]
@@ -111,25 +111,6 @@ fn an_address_has_no_more_connections_than_it_may() {
     }
     assert!(table.per_address.is_empty(), "who is gone is forgotten");
     assert!((0..3).all(|_| table.admit(Addr::Unnamed, 2)), "no address, no limit");
-}
-
-// ---- Reasons ----
-
-#[test]
-fn the_first_reason_stays_unless_an_orderly_end_failed() {
-    for (first, then, told) in [
-        (CloseReason::Ended, CloseReason::Closed, "ended by the peer"),
-        (CloseReason::Ended, CloseReason::Reset, "reset by the peer"),
-        (CloseReason::Aborted, CloseReason::Closed, "aborted by this program"),
-        (CloseReason::Aborted, CloseReason::Reset, "aborted by this program"),
-    ] {
-        let (mut table, index) = one();
-        table.decide(index, first);
-        table.decide(index, then);
-        assert_eq!(table.take_reason(index).to_string(), told);
-        assert_eq!(table.reasons.len(), 0);
-        assert!(matches!(table.take_reason(index), CloseReason::Closed), "none was decided since");
-    }
 }
 
 // ---- Lists ----
