@@ -15,6 +15,7 @@
 //! [`Reactor::serve_plain`], one receive, its frames, one send. Everything else takes [`Reactor::visit`].
 
 mod deliver;
+mod ending;
 mod input;
 mod output;
 

@@ -1,0 +1,100 @@
+//! The end of a peer's side: what was left over, `half_closed`, and a reset that may come behind it.
+//!
+//! It knows what follows from an end that was read. It does not know how input gets here, nor how our side ends.
+
+use std::io::ErrorKind;
+
+use crate::codec::Decoder;
+use crate::conn::state::{State, Step};
+use crate::error::{Close, CloseReason};
+use crate::handler::{Conn, Handler};
+use crate::net::{Network, Stream as _};
+use crate::reactor::Reactor;
+use crate::table::slot::Odd;
+
+impl<H: Handler, N: Network> Reactor<H, N> {
+    /// The peer's end was read: the codec says what the bytes left over are, then the handler is told.
+    pub(super) fn peer_ended(&mut self, index: usize) {
+        let slot = &mut self.cx.table.slots[index];
+        slot.odd.clear(Odd::UNREAD.or(Odd::READ_AGAIN).or(Odd::TAIL));
+        slot.odd.set(Odd::ENDED);
+        if slot.odd.any(Odd::SEND_DEAD) {
+            self.cx.table.step(index, Step::Over);
+            return;
+        }
+        let link = self.links[index].as_mut().expect("a slot in use has its link");
+        let tail = link.tail.take();
+        // Not counted while it is lent: a callback that panics takes it along.
+        self.cx.table.tails_held -= tail.as_ref().map_or(0, |tail| tail.capacity());
+        let rest = tail.as_ref().map_or(&[][..], |tail| tail.bytes());
+        match link.codec.end(rest) {
+            Ok(Some(_)) if wrong!(LastFrameDropped) => {}
+            Ok(Some(frame)) => {
+                self.cx.stats.frames += 1;
+                let id = self.cx.current;
+                let conn = Conn { id, codec: &mut link.codec, session: &mut link.session };
+                if let Err(close) = self.handler.received(&mut self.cx, conn, frame) {
+                    self.cx.close(id, close);
+                }
+            }
+            Ok(None) if rest.is_empty() || wrong!(TruncatedIsOrderly) => {}
+            Ok(None) => {
+                let bytes = rest.len();
+                self.refuse(index, Step::CloseFlush, CloseReason::Truncated { bytes });
+            }
+            Err(error) => {
+                self.refuse(index, Step::CloseFlush, CloseReason::Frame(Box::new(error)));
+            }
+        }
+        if let Some(tail) = tail {
+            self.spare_tails.put(tail);
+        }
+        self.half_close(index);
+        if self.cx.table.slots[index].odd.any(Odd::ERROR) {
+            // A reset came behind the end, in the same event. No other will tell of it.
+            self.ask_for_error(index);
+        }
+    }
+
+    /// Moves on after the peer's end.
+    fn half_close(&mut self, index: usize) {
+        let slot = &self.cx.table.slots[index];
+        let (id, was) = (slot.id, slot.state);
+        if slot.odd.any(Odd::CLOSING) {
+            return;
+        }
+        if matches!(was, State::Finishing | State::Finished) {
+            self.cx.table.decide(index, CloseReason::Ended);
+        }
+        if self.cx.table.step(index, Step::PeerEnded) != State::HalfClosed {
+            return;
+        }
+        if !self.cx.config.half_close || wrong!(HalfCloseEndsBoth) {
+            return self.cx.close(id, Close::Flush);
+        }
+        self.call(index, H::half_closed);
+    }
+
+    /// Looks whether a connection whose end was read has been reset since.
+    pub(super) fn probe(&mut self, index: usize) {
+        self.cx.table.slots[index].odd.clear(Odd::UNREAD.or(Odd::READ_AGAIN));
+        self.cx.stats.calls.recv += 1;
+        let link = self.links[index].as_mut().expect("a slot in use has its link");
+        let mut byte = [0];
+        match link.stream.recv(&mut byte) {
+            // Linux answers the end again also after a reset, so the error has to be asked for.
+            Ok(_) => self.ask_for_error(index),
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
+            Err(error) => self.failed(index, error),
+        }
+    }
+
+    /// Ends a connection whose socket has an error pending. There must be no data left that it comes before.
+    fn ask_for_error(&mut self, index: usize) {
+        let link = self.links[index].as_mut().expect("a slot in use has its link");
+        match link.stream.take_error() {
+            Ok(None) => {}
+            Ok(Some(error)) | Err(error) => self.failed(index, error),
+        }
+    }
+}
