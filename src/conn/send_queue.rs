@@ -28,7 +28,9 @@ const NONE: u32 = u32::MAX;
 /// not keep a large block alive, and that many small messages leave in few slices.
 pub(crate) const SHARE_MIN: usize = 2048;
 
-/// Copied bytes are appended to the last chunk up to this length, then a new chunk begins.
+/// Copied bytes are appended to the last chunk up to this length, then a new chunk begins. Much is copied into
+/// many such chunks rather than one of its own size: those are put by and used again, where a block of its size
+/// would be fresh pages from the system each time, which cost several times what the copying does.
 const COPY_CHUNK_MAX: usize = 64 << 10;
 
 /// The least that a new chunk reserves, so that small messages do not grow it step by step.
@@ -133,30 +135,27 @@ impl SendQueues {
 
     /// Appends a copy of `bytes`, beginning a queue at `now` if there is none.
     pub(crate) fn push_copy(&mut self, id: &mut QueueId, bytes: &[u8], now: Instant) {
-        if bytes.is_empty() {
-            return;
-        }
+        let mut rest = bytes;
         if let Some(queue) = self.queues.get_mut(id.index()) {
             if wrong!(QueueingIsProgress) {
                 queue.progress_at = now;
             }
-            let last = &mut self.chunks[queue.last as usize];
-            if let Data::Copied(block) = &mut last.data {
-                if block.len() + bytes.len() <= COPY_CHUNK_MAX {
-                    let before = block.capacity();
-                    block.extend_from_slice(bytes);
-                    let grown = block.capacity() - before;
-                    queue.queued += bytes.len();
-                    queue.held += grown;
-                    self.held += grown;
-                    return;
-                }
+            if let Data::Copied(block) = &mut self.chunks[queue.last as usize].data {
+                let before = block.capacity();
+                let n = fill(block, rest);
+                let grown = block.capacity() - before;
+                queue.queued += n;
+                queue.held += grown;
+                self.held += grown;
+                rest = &rest[n..];
             }
         }
-        let mut block = self.spare.pop().unwrap_or_default();
-        block.reserve(bytes.len().max(COPY_CHUNK_MIN));
-        block.extend_from_slice(bytes);
-        self.push(id, Data::Copied(block), now);
+        while !rest.is_empty() {
+            let mut block = self.spare.pop().unwrap_or_default();
+            let n = fill(&mut block, rest);
+            self.push(id, Data::Copied(block), now);
+            rest = &rest[n..];
+        }
     }
 
     /// Appends `bytes` by reference, or a copy if they are few.
@@ -271,10 +270,23 @@ impl SendQueues {
     }
 }
 
-/// Puts a block by if it is of ordinary size and there are not enough of them.
+/// Appends the beginning of `bytes`, as much as goes into one chunk, and returns how much that is.
+fn fill(block: &mut Vec<u8>, bytes: &[u8]) -> usize {
+    let n = bytes.len().min(COPY_CHUNK_MAX - block.len());
+    let length = block.len() + n;
+    if length > block.capacity() {
+        // Doubled, but not beyond what it may ever hold.
+        let capacity = length.max(2 * block.capacity()).clamp(COPY_CHUNK_MIN, COPY_CHUNK_MAX);
+        block.reserve_exact(capacity - block.len());
+    }
+    block.extend_from_slice(&bytes[..n]);
+    n
+}
+
+/// Puts a block by if there are not enough of them.
 fn recycle(spare: &mut Vec<Vec<u8>>, data: Data) {
     if let Data::Copied(mut block) = data {
-        if spare.len() < SPARE_MAX && block.capacity() <= COPY_CHUNK_MAX {
+        if spare.len() < SPARE_MAX {
             block.clear();
             spare.push(block);
         }

@@ -22,7 +22,11 @@ fn queues_behave_like_plain_vectors_over_random_steps() {
     for step in 0..20_000_u32 {
         let which = rng.usize(..4);
         let (id, model) = (&mut ids[which], &mut models[which]);
-        let length = if rng.u8(..) < 20 { rng.usize(..5000) } else { rng.usize(..40) };
+        let length = match rng.u8(..) {
+            0 => rng.usize(..3 * COPY_CHUNK_MAX),
+            1..20 => rng.usize(..5000),
+            20.. => rng.usize(..40),
+        };
         let bytes: Vec<u8> = (0..length).map(|_| rng.u8(..)).collect();
         match rng.u8(..6) {
             0 | 1 => {
@@ -129,6 +133,46 @@ fn copies_fill_a_chunk_to_its_limit_and_then_begin_another() {
     assert!(front.len() == COPY_CHUNK_MAX && front.ends_with(&[1, b'2']) && more);
 }
 
+// E10: a message of any size leaves blocks of one size behind, no more of them than are put by.
+#[test]
+fn e10_a_large_message_is_copied_into_blocks_of_ordinary_size() {
+    let mut queues = SendQueues::default();
+    let mut id = QueueId::NONE;
+    let message: Vec<u8> = (0..10 * COPY_CHUNK_MAX + 5000).map(|n| n.to_le_bytes()[1]).collect();
+    for _round in 0..3 {
+        queues.push_copy(&mut id, b"first", NOW);
+        queues.push_copy(&mut id, &message, NOW);
+        queues.push_copy(&mut id, b"last", NOW);
+        assert_eq!(queues.chunks.len(), 11);
+        assert!(queues.held(id) <= 11 * COPY_CHUNK_MAX);
+        assert_eq!(content(&queues, id), [b"first", &message[..], b"last"].concat());
+        queues.advance(&mut id, 5 + message.len() / 2, NOW);
+        assert_eq!(content(&queues, id), [&message[message.len() / 2..], b"last"].concat());
+        queues.clear(&mut id);
+        assert_eq!((queues.held_total(), queues.spare.len()), (0, 11));
+    }
+    queues.push_copy(&mut id, &vec![0; (SPARE_MAX + 9) * COPY_CHUNK_MAX], NOW);
+    queues.clear(&mut id);
+    assert_eq!(queues.spare.len(), SPARE_MAX);
+    assert!(queues.spare.iter().all(|block| block.capacity() <= COPY_CHUNK_MAX));
+}
+
+// What one byte at a time grows is never larger than it may be.
+#[test]
+fn a_block_doubles_up_to_the_length_of_a_chunk() {
+    let mut block = Vec::new();
+    let mut sizes = Vec::new();
+    while fill(&mut block, b"x") == 1 {
+        if sizes.last() != Some(&block.capacity()) {
+            sizes.push(block.capacity());
+        }
+    }
+    assert_eq!(sizes, [1, 2, 4, 8, 16, 32, 64].map(|kib| kib << 10));
+    let mut block = Vec::with_capacity(40_000);
+    assert_eq!(fill(&mut block, &vec![1; 40_001]), 40_001);
+    assert_eq!(block.capacity(), COPY_CHUNK_MAX);
+}
+
 #[test]
 fn a_broadcast_is_shared_where_it_is_large_or_first() {
     let mut queues = SendQueues::default();
@@ -145,13 +189,9 @@ fn a_broadcast_is_shared_where_it_is_large_or_first() {
 }
 
 #[test]
-fn emptied_blocks_of_ordinary_size_are_used_again() {
+fn emptied_blocks_are_used_again() {
     let mut queues = SendQueues::default();
     let mut ids = vec![QueueId::NONE; 2 * SPARE_MAX];
-    let mut large = QueueId::NONE;
-    queues.push_copy(&mut large, &vec![0; COPY_CHUNK_MAX + 1], NOW);
-    queues.clear(&mut large);
-    assert_eq!(queues.spare.len(), 0);
     for id in &mut ids {
         queues.push_copy(id, b"x", NOW);
     }
