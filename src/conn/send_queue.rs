@@ -36,11 +36,13 @@ const COPY_CHUNK_MAX: usize = 64 << 10;
 /// The least that a new chunk reserves, so that small messages do not grow it step by step.
 const COPY_CHUNK_MIN: usize = 1024;
 
-/// How many emptied blocks are put by.
-const SPARE_MAX: usize = 64;
+/// How many bytes of emptied blocks are put by: the blocks of 4,096 connections with a little each, or of 64 with
+/// much.
+const SPARE_BYTES_MAX: usize = 4 << 20;
 
-/// Slabs with room for more than this are given back to the allocator when they are empty.
-const KEEP_MAX: usize = 1024;
+/// Slabs with room for more than this are given back to the allocator when they are empty. A broadcast to ten
+/// thousand fills and empties them each time.
+const KEEP_MAX: usize = 16 << 10;
 
 /// How many slices one vectored send takes. Linux takes 1,024 (`IOV_MAX`); a chunk is at least 1 KiB unless
 /// it is the first or last, so 64 fill what a socket takes at once.
@@ -108,8 +110,15 @@ impl Data {
 pub(crate) struct SendQueues {
     queues: Slab<Queue>,
     chunks: Slab<Chunk>,
-    spare: Vec<Vec<u8>>,
+    spare: SpareBlocks,
     held: usize,
+}
+
+/// Emptied blocks, for the next that is needed.
+#[derive(Debug, Default)]
+struct SpareBlocks {
+    blocks: Vec<Vec<u8>>,
+    bytes: usize,
 }
 
 impl SendQueues {
@@ -151,7 +160,7 @@ impl SendQueues {
             }
         }
         while !rest.is_empty() {
-            let mut block = self.spare.pop().unwrap_or_default();
+            let mut block = self.spare.take();
             let n = fill(&mut block, rest);
             self.push(id, Data::Copied(block), now);
             rest = &rest[n..];
@@ -245,7 +254,7 @@ impl SendQueues {
             if wrong!(SentStaysHeld) {
                 self.held += held;
             }
-            recycle(&mut self.spare, chunk.data);
+            self.spare.put(chunk.data);
         }
     }
 
@@ -261,7 +270,7 @@ impl SendQueues {
         while next != NONE {
             let chunk = self.chunks.remove(next as usize);
             next = chunk.next;
-            recycle(&mut self.spare, chunk.data);
+            self.spare.put(chunk.data);
         }
         if self.queues.is_empty() && self.chunks.capacity() > KEEP_MAX {
             self.chunks = Slab::new();
@@ -283,12 +292,21 @@ fn fill(block: &mut Vec<u8>, bytes: &[u8]) -> usize {
     n
 }
 
-/// Puts a block by if there are not enough of them.
-fn recycle(spare: &mut Vec<Vec<u8>>, data: Data) {
-    if let Data::Copied(mut block) = data {
-        if spare.len() < SPARE_MAX {
+impl SpareBlocks {
+    /// An empty block.
+    fn take(&mut self) -> Vec<u8> {
+        let block = self.blocks.pop().unwrap_or_default();
+        self.bytes -= block.capacity();
+        block
+    }
+
+    /// Puts a block by if there are not enough of them.
+    fn put(&mut self, data: Data) {
+        let Data::Copied(mut block) = data else { return };
+        if self.bytes + block.capacity() <= SPARE_BYTES_MAX {
             block.clear();
-            spare.push(block);
+            self.bytes += block.capacity();
+            self.blocks.push(block);
         }
     }
 }

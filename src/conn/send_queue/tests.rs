@@ -149,12 +149,12 @@ fn e10_a_large_message_is_copied_into_blocks_of_ordinary_size() {
         queues.advance(&mut id, 5 + message.len() / 2, NOW);
         assert_eq!(content(&queues, id), [&message[message.len() / 2..], b"last"].concat());
         queues.clear(&mut id);
-        assert_eq!((queues.held_total(), queues.spare.len()), (0, 11));
+        assert_eq!((queues.held_total(), queues.spare.blocks.len()), (0, 11));
     }
-    queues.push_copy(&mut id, &vec![0; (SPARE_MAX + 9) * COPY_CHUNK_MAX], NOW);
+    queues.push_copy(&mut id, &vec![0; SPARE_BYTES_MAX + 9 * COPY_CHUNK_MAX], NOW);
     queues.clear(&mut id);
-    assert_eq!(queues.spare.len(), SPARE_MAX);
-    assert!(queues.spare.iter().all(|block| block.capacity() <= COPY_CHUNK_MAX));
+    assert!(queues.spare.bytes <= SPARE_BYTES_MAX && queues.spare.bytes > SPARE_BYTES_MAX - COPY_CHUNK_MAX);
+    assert!(queues.spare.blocks.iter().all(|block| block.capacity() <= COPY_CHUNK_MAX));
 }
 
 // What one byte at a time grows is never larger than it may be.
@@ -191,17 +191,20 @@ fn a_broadcast_is_shared_where_it_is_large_or_first() {
 #[test]
 fn emptied_blocks_are_used_again() {
     let mut queues = SendQueues::default();
-    let mut ids = vec![QueueId::NONE; 2 * SPARE_MAX];
+    let enough = SPARE_BYTES_MAX / COPY_CHUNK_MIN;
+    let mut ids = vec![QueueId::NONE; enough + 10];
     for id in &mut ids {
         queues.push_copy(id, b"x", NOW);
     }
     for id in &mut ids {
         queues.advance(id, 1, NOW);
     }
-    assert_eq!(queues.spare.len(), SPARE_MAX);
+    assert_eq!((queues.spare.blocks.len(), queues.spare.bytes), (enough, SPARE_BYTES_MAX));
     queues.push_copy(&mut ids[0], b"x", NOW);
-    assert_eq!(queues.spare.len(), SPARE_MAX - 1);
+    assert_eq!(queues.spare.blocks.len(), enough - 1);
     assert_eq!(content(&queues, ids[0]), b"x");
+    queues.clear(&mut ids[0]);
+    assert_eq!((queues.spare.blocks.len(), queues.spare.bytes), (enough, SPARE_BYTES_MAX));
 }
 
 #[test]
@@ -218,11 +221,11 @@ fn slabs_of_ordinary_size_are_kept() {
 fn e10_slabs_shrink_after_a_burst() {
     let mut queues = SendQueues::default();
     let shared = Bytes::from_static(b"news");
-    let mut ids = vec![QueueId::NONE; 10_000];
+    let mut ids = vec![QueueId::NONE; 2 * KEEP_MAX];
     for id in &mut ids {
         queues.push_broadcast(id, &shared, NOW);
     }
-    assert_eq!(queues.held_total(), 40_000);
+    assert_eq!(queues.held_total(), 4 * ids.len());
     for id in &mut ids {
         queues.advance(id, 4, NOW);
         assert!(id.is_none());
