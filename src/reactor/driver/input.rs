@@ -7,10 +7,12 @@
 //!  nothing left over       [ received ................ ]            frames are slices of the receive buffer
 //!  little left over        [ tail ][ received ........ ]            the tail is put in front, the same
 //!  little received         tail: [ ........ ][ received ]           it goes behind the tail
+//!  much left over          tail: [ ........ ][ received ]           it is received there, all that the frame misses,
+//!                                                                   or at its end as much of what was received
 //! ```
 //!
-//! So every byte is moved at most twice, however it drips in. Bytes are never received while whole frames may
-//! still be undecoded.
+//! So every byte is moved at most twice, however it drips in, and of a large frame only its beginning. Bytes are
+//! never received while whole frames may still be undecoded.
 
 use std::io::{self, ErrorKind};
 use std::mem;
@@ -66,72 +68,77 @@ impl<H: Handler, N: Network> Reactor<H, N> {
             if self.cx.table.slots[index].odd.take(Odd::DECODABLE) {
                 self.feed_tail(index);
             } else {
-                bytes = bytes.saturating_sub(self.recv_once(index));
+                bytes = bytes.saturating_sub(self.recv_once(index, bytes));
             }
         }
     }
 
     /// Receives once and delivers what came; the number of bytes.
-    fn recv_once(&mut self, index: usize) -> usize {
+    fn recv_once(&mut self, index: usize, budget: usize) -> usize {
         let link = self.links[index].as_mut().expect("a slot in use has its link");
+        let little = self.recv_buf.len() / 4;
         let left = link.tail.as_ref().map_or(0, |tail| tail.len());
+        let behind = left > little && !wrong!(EmptySliceIsEnd);
+        if behind && link.tail.as_ref().is_some_and(|tail| tail.missing() > little) {
+            return self.recv_behind(index, budget);
+        }
         // What is received goes behind room for the tail, so that the tail can be put in front of it, if
         // that is worth while once it is known how much came.
-        let room = if left <= self.recv_buf.len() / 4 { left } else { 0 };
+        let room = if left <= little { left } else { 0 };
         let room = if wrong!(EmptySliceIsEnd) { left.min(self.recv_buf.len()) } else { room };
         self.cx.stats.calls.recv += 1;
-        let n = match link.stream.recv(&mut self.recv_buf[room..]) {
+        let result = link.stream.recv(&mut self.recv_buf[room..]);
+        let offered = self.recv_buf.len() - room;
+        let Some(n) = self.received(index, result, offered) else { return 0 };
+        let mut buf = mem::take(&mut self.recv_buf);
+        let link = self.links[index].as_mut().expect("a slot in use has its link");
+        if left == 0 {
+            self.feed_and_keep(index, &buf[..n]);
+        } else if link.tail.as_ref().is_some_and(|tail| room > 0 && n >= left && n >= tail.missing()) {
+            // More came than was left: with the tail in front of it, frames are cut in the buffer.
+            let tail = link.tail.take();
+            buf[..left].copy_from_slice(tail.as_ref().map_or(&[][..], |tail| tail.bytes()));
+            self.put_by(tail);
+            self.feed_and_keep(index, &buf[..left + n]);
+        } else {
+            self.feed_behind(index, &buf[room..room + n]);
+        }
+        self.recv_buf = buf;
+        n
+    }
+
+    /// Notes what a receive that was offered so many bytes brought: how many, if any.
+    pub(super) fn received(
+        &mut self,
+        index: usize,
+        result: io::Result<usize>,
+        offered: usize,
+    ) -> Option<usize> {
+        let n = match result {
             Ok(0) => {
                 self.peer_ended(index);
-                return 0;
+                return None;
             }
             Ok(n) => n,
             Err(error) => {
                 self.recv_stopped(index, error);
-                return 0;
+                return None;
             }
         };
         let slot = &mut self.cx.table.slots[index];
         slot.received += n as u64;
         slot.last_activity = self.cx.now;
         self.cx.stats.received += n as u64;
-        if wrong!(ShortReceiveTrusted) && room + n < self.recv_buf.len() {
+        if wrong!(ShortReceiveTrusted) && n < offered {
             slot.odd.clear(Odd::READ_AGAIN);
         }
         if wrong!(FullReceiveTrusted) {
             slot.odd.clear(Odd::UNREAD);
         }
-        if room + n < self.recv_buf.len() && !slot.odd.any(Odd::READ_AGAIN) {
+        if n < offered && !slot.odd.any(Odd::READ_AGAIN) {
             slot.odd.clear(Odd::UNREAD);
         }
-        if left == 0 {
-            let buf = mem::take(&mut self.recv_buf);
-            let fed = self.feed(index, &buf[..n]);
-            self.keep(index, &buf[fed.used..n], &fed);
-            self.recv_buf = buf;
-            return n;
-        }
-        let tail = link.tail.as_mut().expect("something is left over");
-        if room > 0 && n >= left && left + n >= tail.need {
-            // More came than was left: with the tail in front of it, frames are cut in the buffer.
-            self.recv_buf[..left].copy_from_slice(tail.bytes());
-            let tail = link.tail.take();
-            self.put_by(tail);
-            let buf = mem::take(&mut self.recv_buf);
-            let fed = self.feed(index, &buf[..left + n]);
-            self.keep(index, &buf[fed.used..left + n], &fed);
-            self.recv_buf = buf;
-        } else {
-            // Little came: it goes behind the tail, so that each byte is moved once however slowly they drip.
-            let before = tail.capacity();
-            tail.append(&self.recv_buf[room..room + n]);
-            self.cx.table.tails_held += tail.capacity();
-            self.cx.table.tails_held -= before;
-            if tail.len() >= tail.need {
-                self.feed_tail(index);
-            }
-        }
-        n
+        Some(n)
     }
 
     fn recv_stopped(&mut self, index: usize, error: io::Error) {
@@ -156,6 +163,12 @@ impl<H: Handler, N: Network> Reactor<H, N> {
             return self.cx.table.end(index, CloseReason::Ended);
         }
         self.cx.table.end(index, CloseReason::from_io(error));
+    }
+
+    /// Delivers `input` from its beginning and keeps what is left over.
+    pub(super) fn feed_and_keep(&mut self, index: usize, input: &[u8]) {
+        let fed = self.feed(index, input);
+        self.keep(index, &input[fed.used..], &fed);
     }
 
     /// Delivers `input` from its beginning.
@@ -208,12 +221,11 @@ impl<H: Handler, N: Network> Reactor<H, N> {
     }
 
     /// Delivers what is in the tail.
-    fn feed_tail(&mut self, index: usize) {
+    pub(super) fn feed_tail(&mut self, index: usize) {
         let link = self.links[index].as_mut().expect("a slot in use has its link");
         let Some(mut tail) = link.tail.take() else {
             // A codec that was just switched may owe a frame that needs no bytes.
-            let fed = self.feed(index, &[]);
-            return self.keep(index, &[], &fed);
+            return self.feed_and_keep(index, &[]);
         };
         // Not counted while it is lent: a callback that panics takes it along.
         self.cx.table.tails_held -= tail.capacity();
@@ -244,8 +256,7 @@ impl<H: Handler, N: Network> Reactor<H, N> {
         if !self.has_left_over(index, rest.len(), fed) || wrong!(TailLostOnPause) && fed.need.is_none() {
             return;
         }
-        let mut tail = self.spare_tails.take();
-        tail.append(rest);
+        let mut tail = self.spare_tails.keep(rest);
         tail.need = fed.need.unwrap_or(0);
         self.cx.table.tails_held += tail.capacity();
         let link = self.links[index].as_mut().expect("a slot in use has its link");

@@ -17,6 +17,7 @@
 mod deliver;
 mod ending;
 mod input;
+mod large;
 mod output;
 
 use std::io::{self, ErrorKind};

@@ -6,6 +6,7 @@
 mod ends;
 mod fake;
 mod faults;
+mod large;
 mod output;
 mod random;
 mod waits;
