@@ -26,8 +26,6 @@ pub(super) fn serve(name: Name, args: &Args) -> io::Result<()> {
     command.arg(args.buffer.unwrap_or(BUFFER_BYTES).to_string());
     if name == Name::Libuv {
         command.arg(args.idle_timeout.unwrap_or(0).to_string());
-    } else {
-        args.refuse_idle_timeout("it is the floor, without timers")?;
     }
     Err(io::Error::other(format!("{program}: {}", command.exec())))
 }

@@ -13,7 +13,6 @@ use message_io::node;
 use super::Args;
 
 pub(super) fn serve(args: &Args) -> io::Result<()> {
-    args.refuse_idle_timeout("message-io has timers of the program, not of connections")?;
     args.refuse_buffer("message-io has one of 65535 bytes")?;
     let (handler, listener) = node::split::<()>();
     let (_, addr) = handler.network().listen(Transport::Tcp, args.addr()?)?;

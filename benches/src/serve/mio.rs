@@ -18,7 +18,6 @@ pub(super) const BUFFER_BYTES: usize = 64 * 1024;
 pub(super) const READS_MAX: usize = 16;
 
 pub(super) fn serve(args: &Args) -> io::Result<()> {
-    args.refuse_idle_timeout("mio has no timers")?;
     let listener = super::listen(args)?;
     super::announce(&listener)?;
     let mut listener = TcpListener::from_std(listener);

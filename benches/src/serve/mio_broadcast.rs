@@ -20,7 +20,6 @@ use super::{Args, LINE_BYTES_MAX};
 const UNSENT_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 pub(super) fn serve(args: &Args) -> io::Result<()> {
-    args.refuse_idle_timeout("mio has no timers")?;
     let listener = super::listen(args)?;
     super::announce(&listener)?;
     let mut listener = TcpListener::from_std(listener);

@@ -59,6 +59,9 @@ pub(crate) fn run(args: &Args) -> io::Result<()> {
         list();
         return Ok(());
     };
+    if let (Some(_), Some(why)) = (args.idle_timeout, name.lacks_idle_timeout()) {
+        return Err(args.unfit("--idle-timeout", why));
+    }
     raise_descriptor_limit()?;
     match name {
         Name::Switchboard => switchboard::raw(args),
@@ -99,14 +102,6 @@ fn list() {
 impl Args {
     fn idle_timeout(&self) -> Option<Duration> {
         self.idle_timeout.map(Duration::from_secs)
-    }
-
-    /// For servers whose library has no way to end silent connections.
-    fn refuse_idle_timeout(&self, why: &str) -> io::Result<()> {
-        match self.idle_timeout {
-            None => Ok(()),
-            Some(_) => Err(self.unfit("--idle-timeout", why)),
-        }
     }
 
     /// For servers whose library chooses how much to receive.

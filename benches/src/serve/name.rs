@@ -178,6 +178,33 @@ impl Name {
             | Name::Selector => None,
         }
     }
+
+    /// Why it cannot end silent connections, if it cannot.
+    pub(crate) fn lacks_idle_timeout(self) -> Option<&'static str> {
+        match self {
+            Name::Mio | Name::MioBroadcast => Some("mio has no timers"),
+            Name::TokioBroadcast => Some("here a client may listen for ever"),
+            Name::MessageIo => Some("message-io has timers of the program, not of connections"),
+            Name::Select => Some("select has a timeout for all, none for each"),
+            Name::Selector => Some("a selector has a timeout for all, none for each"),
+            Name::CEpoll | Name::CEpollLines | Name::CEpollLength | Name::CEpollBroadcast => {
+                Some("it is the floor, without timers")
+            }
+            Name::Switchboard
+            | Name::SwitchboardLines
+            | Name::SwitchboardLength
+            | Name::SwitchboardBroadcast
+            | Name::Tokio
+            | Name::TokioLines
+            | Name::TokioLinesBatched
+            | Name::TokioLength
+            | Name::TokioLengthBatched
+            | Name::Calloop
+            | Name::Smol
+            | Name::Threads
+            | Name::Libuv => None,
+        }
+    }
 }
 
 #[cfg(test)]

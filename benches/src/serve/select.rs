@@ -20,7 +20,6 @@ const QUEUED_BYTES_HIGH: usize = 64 * 1024;
 pub(super) const BUFFER_BYTES: usize = 16 * 1024;
 
 pub(super) fn serve(args: &Args) -> io::Result<()> {
-    args.refuse_idle_timeout("select has a timeout for all, none for each")?;
     let server = super::listen(args)?;
     super::announce(&server)?;
     let mut buffer = vec![0; args.buffer.unwrap_or(BUFFER_BYTES)];

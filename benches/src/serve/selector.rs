@@ -14,7 +14,6 @@ use super::Args;
 use super::select::{BUFFER_BYTES, MessageQueue, accept, drop_urgent};
 
 pub(super) fn serve(args: &Args) -> io::Result<()> {
-    args.refuse_idle_timeout("a selector has a timeout for all, none for each")?;
     let server = super::listen(args)?;
     super::announce(&server)?;
     let mut buffer = vec![0; args.buffer.unwrap_or(BUFFER_BYTES)];

@@ -19,7 +19,6 @@ use super::{Args, LINE_BYTES_MAX};
 const LINES_MAX: usize = 16 * 1024;
 
 pub(super) fn serve(args: &Args) -> io::Result<()> {
-    args.refuse_idle_timeout("here a client may listen for ever")?;
     let buffer_bytes = args.buffer.unwrap_or(BUFFER_BYTES);
     let (said, _) = broadcast::channel(LINES_MAX);
     accept(args, move |stream: TcpStream| talk(stream, said.clone(), buffer_bytes))
