@@ -60,11 +60,6 @@ impl Served {
         self.child.id()
     }
 
-    /// Keeps every thread it has now, and those it starts later, on processor `core`.
-    pub(crate) fn pin(&self, core: usize) -> io::Result<()> {
-        pin(Some(self.pid), core)
-    }
-
     /// Asks it to end, as a terminal would, and waits until it has.
     pub(crate) fn stop(mut self) -> io::Result<()> {
         // To its group: a tool that runs it waits for it, whatever it is told itself.
@@ -86,11 +81,14 @@ impl Drop for Served {
     }
 }
 
-/// Keeps a process, or the calling thread, on processor `core`.
-pub(crate) fn pin(pid: Option<Pid>, core: usize) -> io::Result<()> {
+/// Keeps the calling thread on processor `core`, and with it the processes and threads that it starts from now on.
+///
+/// That is how a server is pinned: once it runs, each of its threads would have to be, and those that it starts in
+/// the meantime.
+pub(crate) fn pin(core: usize) -> io::Result<()> {
     let mut set = CpuSet::new();
     set.set(core);
-    Ok(sched_setaffinity(pid, &set)?)
+    Ok(sched_setaffinity(None, &set)?)
 }
 
 /// Processor time of process `pid` in user and system mode together, of all its threads, to the nanosecond.
