@@ -1,8 +1,8 @@
 //! Counts, benchmarks and the soak of the reactor, in a package of its own so that the library's dependencies stay few.
 
+mod compare;
 mod count;
 mod load;
-#[expect(dead_code, reason = "the load generator and the comparison use the rest")]
 mod process;
 mod report;
 #[path = "../../tests/sim/scenarios/mod.rs"]
@@ -24,6 +24,8 @@ struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Compare servers side by side: a table, a page with plots, all results as JSON.
+    Compare(compare::Args),
     /// Count instructions and system calls per request and per connection: exact, no clock.
     Count(count::Args),
     /// Put a load on a TCP echo server, ours or not, and verify every byte that comes back.
@@ -38,6 +40,10 @@ enum Command {
 
 fn main() -> ExitCode {
     let result = match Args::parse().command {
+        Command::Compare(args) => match compare::run(&args) {
+            Ok(code) => return code,
+            Err(error) => Err(error),
+        },
         Command::Count(args) => count::run(&args),
         Command::Load(args) => match load::run(&args) {
             Ok(code) => return code,
