@@ -329,7 +329,13 @@ impl<H: Handler, N: Network> Reactor<H, N> {
             let id = self.cx.table.flush[at];
             let Some(slot) = self.cx.table.get_mut(id) else { continue };
             slot.odd.clear(Odd::ON_FLUSH);
-            if !slot.odd.any(Odd::CLOSING) {
+            if slot.odd == Odd::QUEUED {
+                // Nothing else is odd about it, as when one message goes to many: if all of it leaves, no callback is
+                // owed, no wait begins and nothing ends.
+                self.flush_queue(id.slot());
+            }
+            let odd = self.cx.table.slots[id.slot()].odd;
+            if !odd.is_none() && !odd.any(Odd::CLOSING) {
                 self.guard(|reactor| {
                     reactor.cx.begin(id);
                     reactor.settle(id.slot());

@@ -75,7 +75,7 @@ impl<H: Handler, N: Network> Reactor<H, N> {
     }
 
     /// Sends the queue, unless the kernel said that it takes no more for now.
-    pub(super) fn flush_queue(&mut self, index: usize) {
+    pub(in crate::reactor) fn flush_queue(&mut self, index: usize) {
         loop {
             let slot = &self.cx.table.slots[index];
             if !slot.odd.any(Odd::QUEUED) || slot.odd.any(Odd::BLOCKED.or(Odd::RETRY_SEND).or(Odd::CLOSING)) {
