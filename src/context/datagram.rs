@@ -3,6 +3,7 @@
 //! It knows what waits for which socket, and that it has a limit. It knows no socket.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::mem;
 
 use super::{Context, Sent};
 use crate::addr::Addr;
@@ -20,6 +21,8 @@ pub(crate) struct Outbox {
     pub(crate) blocked: bool,
     /// It is on the list of what is sent at the end of the turn.
     pub(crate) listed: bool,
+    /// The socket is to be closed: nothing is received or taken for it any more.
+    pub(crate) closing: bool,
 }
 
 impl Outbox {
@@ -81,6 +84,11 @@ impl Outboxes {
         DatagramId(self.count - 1)
     }
 
+    /// Whether a socket is open, or will be.
+    pub(crate) fn is_open(&self, id: DatagramId) -> bool {
+        self.sockets.get(&id).is_some_and(|outbox| !outbox.closing)
+    }
+
     /// The kernel may take more from a socket.
     pub(crate) fn unblock(&mut self, id: DatagramId) {
         let Some(outbox) = self.sockets.get_mut(&id) else { return };
@@ -116,7 +124,8 @@ impl Context {
     /// with `Handler::datagram_failed`. A reply should not be longer than what asked for it, unless the sender has shown
     /// that the address is its own: anyone can write anybody's address there.
     pub fn send_datagram(&mut self, socket: DatagramId, to: impl Into<Addr>, bytes: &[u8]) -> Sent {
-        let Some(outbox) = self.datagrams.sockets.get_mut(&socket) else { return Sent::Closed };
+        let outbox = self.datagrams.sockets.get_mut(&socket).filter(|outbox| !outbox.closing);
+        let Some(outbox) = outbox else { return Sent::Closed };
         let held = outbox.held() + bytes.len() + (outbox.len() + 1) * OVERHEAD;
         if held > self.config.datagram_bytes_max {
             self.stats.datagrams_dropped += 1;
@@ -133,9 +142,10 @@ impl Context {
     }
 
     /// Closes a socket for datagrams after the callback. What waits there is offered to the kernel once, and dropped if
-    /// it does not take it.
+    /// it does not take it. From now on nothing more is received there, and sends answer [`Sent::Closed`].
     pub fn close_datagram(&mut self, socket: DatagramId) {
-        if self.datagrams.sockets.contains_key(&socket) {
+        let Some(outbox) = self.datagrams.sockets.get_mut(&socket) else { return };
+        if !mem::replace(&mut outbox.closing, true) {
             self.datagrams.closes.push(socket);
             self.datagrams.pending = true;
         }

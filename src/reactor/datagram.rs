@@ -86,6 +86,10 @@ impl<H: Handler, N: Network> Reactor<H, N> {
     fn serve_datagrams_of(&mut self, at: usize) -> bool {
         for _ in 0..self.cx.config.datagrams_per_turn {
             let Bound { id, key, .. } = self.datagrams[at];
+            // A callback may close it.
+            if !self.cx.datagrams.is_open(id) {
+                return false;
+            }
             self.cx.stats.calls.recv_datagram += 1;
             let mut buf = mem::take(&mut self.recv_buf);
             let result = self.datagrams[at].socket.recv(&mut buf);

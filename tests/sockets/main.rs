@@ -14,6 +14,7 @@ mod callbacks;
 mod closing;
 mod codecs;
 mod connecting;
+mod datagram_callbacks;
 mod datagrams;
 mod deferred;
 mod drain;
