@@ -62,7 +62,8 @@ pub struct Config {
     /// time for everyone else.
     pub datagrams_per_turn: usize,
     /// The most bytes that may wait to be sent from one socket for datagrams: 256 KiB, about what the kernel keeps as
-    /// well. A datagram that does not fit is dropped, which the send says.
+    /// well. A datagram that does not fit is dropped, which the send says. The kernel is asked only after a callback,
+    /// so that all that one callback sends must fit: raise it if one tells thousands.
     pub datagram_bytes_max: usize,
     /// The most posted closures run in one turn: 256.
     pub posts_per_turn: usize,

@@ -133,10 +133,14 @@ impl Context {
         }
         outbox.waiting.push_back((to.into(), bytes.len()));
         outbox.bytes.extend_from_slice(bytes);
-        if !outbox.blocked && !outbox.listed {
-            outbox.listed = true;
-            self.datagrams.list.push(socket);
-            self.datagrams.pending = true;
+        if !outbox.blocked {
+            // What many callbacks send in a turn must not be too much before the kernel was offered any of it.
+            self.pressing |= held > self.config.datagram_bytes_max / 2;
+            if !outbox.listed {
+                outbox.listed = true;
+                self.datagrams.list.push(socket);
+                self.datagrams.pending = true;
+            }
         }
         Sent::Accepted
     }

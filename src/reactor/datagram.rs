@@ -101,15 +101,13 @@ impl<H: Handler, N: Network> Reactor<H, N> {
             }
             self.recv_buf = buf;
             match result {
-                Ok(_) => {
-                    self.start_timers();
-                    self.after_visit(ConnId::NONE);
-                }
+                Ok(_) => self.start_timers(),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return false,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 // Of a datagram sent before: there may still be some to receive.
                 Err(error) => self.datagram_error(id, &error),
             }
+            self.after_visit(ConnId::NONE);
         }
         true
     }
@@ -129,12 +127,7 @@ impl<H: Handler, N: Network> Reactor<H, N> {
                 self.start_timers();
             }
         }
-        for id in mem::take(&mut self.cx.datagrams.list) {
-            if let Some(outbox) = self.cx.datagrams.sockets.get_mut(&id) {
-                outbox.listed = false;
-                self.flush_datagrams_of(id);
-            }
-        }
+        self.flush_datagrams();
         for id in mem::take(&mut self.cx.datagrams.closes) {
             self.flush_datagrams_of(id);
             self.datagrams.retain(|bound| bound.id != id);
@@ -142,8 +135,17 @@ impl<H: Handler, N: Network> Reactor<H, N> {
         }
     }
 
-    /// Sends what waits at one socket, until the kernel takes no more. What callbacks add meanwhile waits for the next
-    /// turn.
+    /// Sends what waits, at all sockets where something was added. What callbacks add meanwhile waits for the next time.
+    pub(super) fn flush_datagrams(&mut self) {
+        for id in mem::take(&mut self.cx.datagrams.list) {
+            if let Some(outbox) = self.cx.datagrams.sockets.get_mut(&id) {
+                outbox.listed = false;
+                self.flush_datagrams_of(id);
+            }
+        }
+    }
+
+    /// Sends what waits at one socket, until the kernel takes no more.
     fn flush_datagrams_of(&mut self, id: DatagramId) {
         let Some(at) = self.datagrams.iter().position(|bound| bound.id == id) else { return };
         let mut left = self.cx.datagrams.sockets.get(&id).map_or(0, Outbox::len);
@@ -180,11 +182,12 @@ impl<H: Handler, N: Network> Reactor<H, N> {
         }
     }
 
+    // What the callback sends does not leave here, however much it is: a flush may be under way.
     fn datagram_error(&mut self, id: DatagramId, error: &io::Error) {
         self.cx.stats.datagram_errors += 1;
         self.guard(|reactor| reactor.handler.datagram_failed(&mut reactor.cx, id, error));
         self.start_timers();
-        self.after_visit(ConnId::NONE);
+        self.watch(ConnId::NONE);
     }
 
     fn drop_outbox(&mut self, id: DatagramId) {

@@ -361,6 +361,7 @@ impl<H: Handler, N: Network> Reactor<H, N> {
     pub(super) fn relieve(&mut self) {
         self.cx.pressing = false;
         self.flush_others();
+        self.flush_datagrams();
         if self.cx.table.held() > self.cx.config.memory_bytes_max {
             self.limit_memory();
         }

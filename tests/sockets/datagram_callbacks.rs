@@ -1,11 +1,15 @@
 //! What callbacks of datagrams do to their sockets, and what a turn of them may send.
 
 use std::cell::{Cell, RefCell};
+use std::io;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use switchboard::{Config, Context, Datagram, DatagramId, Datagrams, Reactor, Sent, datagrams};
+use switchboard::codec::Raw;
+use switchboard::{
+    Config, Conn, Context, Datagram, DatagramId, Datagrams, Handler, Peer, Reactor, Result, Sent, datagrams,
+};
 
 use crate::server::PATIENCE;
 
@@ -85,4 +89,63 @@ fn g7_a_panic_in_the_middle_of_a_batch_costs_one_datagram() {
     assert!(*received.borrow() == sent);
     assert_eq!(peer.recv(&mut [0; 16]).expect("it was sent"), 11);
     assert_eq!(reactor.stats().panics, 1);
+}
+
+// E1: what many callbacks of one turn send to others is offered to the kernel before it counts as too much.
+#[test]
+fn e1_a_turn_may_send_more_than_may_wait() {
+    const IN: usize = 40;
+    const OUT: usize = 20;
+    let peer = peer();
+    let to = peer.local_addr().expect("bound");
+    let (mut reactor, _, addr) = reactor(Config::default(), move |cx, datagram| {
+        for _ in 0..OUT {
+            assert_eq!(cx.send_datagram(datagram.socket, to, &[0; 1200]), Sent::Accepted);
+        }
+    });
+    assert!(IN * OUT * 1200 > 3 * Config::default().datagram_bytes_max);
+    for _ in 0..IN {
+        peer.send_to(b"tell everyone", addr).expect("sent");
+    }
+    // What the peer has no room for is lost, which is nothing to the sender.
+    until(&mut reactor, |reactor| reactor.stats().datagrams_sent == (IN * OUT) as u64);
+    assert_eq!(reactor.stats().datagrams_dropped, 0);
+}
+
+// K3: what is sent again whenever a send fails is tried in the next turn, also when it is so much that other callbacks'
+// sends would leave at once.
+#[test]
+fn k3_sending_again_at_every_failure_stays_within_its_turn() {
+    struct Stubborn(SocketAddr, u64);
+
+    impl Handler for Stubborn {
+        type Codec = Raw;
+        type Session = ();
+
+        fn opened(&mut self, _: &mut Context, _: &Peer) -> Option<(Raw, ())> {
+            None
+        }
+
+        fn received(&mut self, _: &mut Context, _: Conn<'_, Self>, _: &[u8]) -> Result {
+            Ok(())
+        }
+
+        fn datagram_failed(&mut self, cx: &mut Context, socket: DatagramId, _: &io::Error) {
+            self.1 += 1;
+            for _ in 0..2 {
+                cx.send_datagram(socket, self.0, &vec![0; 66_000]);
+            }
+        }
+    }
+
+    let to = peer().local_addr().expect("bound");
+    let mut reactor = Reactor::new(Stubborn(to, 0), Config::default()).expect("a reactor can be made");
+    let socket = reactor.bind("127.0.0.1:0").expect("a free port");
+    reactor.with(|_, cx| cx.send_datagram(socket, to, &vec![0; 66_000]));
+    for turn in 1..100 {
+        reactor.turn(Some(Duration::ZERO)).expect("a turn");
+        assert!(reactor.handler().1 <= turn * 4, "{} in {turn} turns", reactor.handler().1);
+    }
+    reactor.with(|_, cx| cx.close_datagram(socket));
+    assert!(!reactor.turn(Some(Duration::ZERO)).expect("a turn"));
 }
