@@ -149,32 +149,39 @@ impl<H: Handler, N: Network> Reactor<H, N> {
     fn flush_datagrams_of(&mut self, id: DatagramId) {
         let Some(at) = self.datagrams.iter().position(|bound| bound.id == id) else { return };
         let mut left = self.cx.datagrams.sockets.get(&id).map_or(0, Outbox::len);
-        let mut asked_again = false;
+        // Of a send that may not even have looked at its datagram, because it told of one that was sent before.
+        let mut doubtful: Option<io::Error> = None;
         while left > 0 {
             let Some(outbox) = self.cx.datagrams.sockets.get_mut(&id) else { return };
             let Some((to, bytes)) = outbox.front() else { break };
             self.cx.stats.calls.send_datagram += 1;
-            match self.datagrams[at].socket.send(bytes, to) {
-                Ok(()) => self.cx.stats.datagrams_sent += 1,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    outbox.blocked = true;
-                    return;
+            let refused = match self.datagrams[at].socket.send(bytes, to) {
+                Ok(()) => {
+                    self.cx.stats.datagrams_sent += 1;
+                    None
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-                // It may be about one that was sent before, and then this one was not even looked at.
-                Err(error) if is_late(&error) && !mem::replace(&mut asked_again, true) => {
-                    self.datagram_error(id, &error);
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    outbox.blocked = true;
+                    if let Some(before) = doubtful {
+                        self.datagram_error(id, &before);
+                    }
+                    return;
+                }
+                Err(error) if doubtful.is_none() => {
+                    doubtful = Some(error);
                     continue;
                 }
-                Err(error) => {
-                    self.cx.stats.datagrams_dropped += 1;
-                    self.datagram_error(id, &error);
-                }
-            }
-            asked_again = false;
+                Err(error) => Some(error),
+            };
+            outbox.pop();
             left -= 1;
-            if let Some(outbox) = self.cx.datagrams.sockets.get_mut(&id) {
-                outbox.pop();
+            self.cx.stats.datagrams_dropped += u64::from(refused.is_some());
+            // The same error twice is about this one.
+            let same = |before: &io::Error| refused.as_ref().is_some_and(|now| now.kind() == before.kind());
+            let before = doubtful.take().filter(|before| !same(before));
+            for error in before.iter().chain(&refused) {
+                self.datagram_error(id, error);
             }
         }
         if let Some(outbox) = self.cx.datagrams.sockets.get_mut(&id) {
@@ -238,12 +245,4 @@ impl<H: Handler, N: Network> Reactor<H, N> {
         }
         Ok(())
     }
-}
-
-/// Whether an error of a send may be about a datagram that was sent before: what ICMP says.
-fn is_late(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        ErrorKind::ConnectionRefused | ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable
-    )
 }

@@ -179,3 +179,28 @@ fn k3_a_port_where_nobody_listens_is_told_and_the_socket_goes_on() {
         assert_eq!(report.handler.failures, 3);
     });
 }
+
+// K4: there is no way there, which is told once for each datagram, and the one between them arrives.
+#[test]
+fn k4_what_has_no_way_is_told_once_each() {
+    const NO_WAY: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 0, 0, 9)), 9);
+
+    sim::seeds(1, |sim| {
+        let report = sim
+            .server(Asker::new(0))
+            .unreachable(NO_WAY)
+            .at(Duration::ZERO, |_, cx| {
+                let socket = cx.bind(SERVER);
+                for to in [NO_WAY, ECHO, NO_WAY] {
+                    cx.send_datagram(socket, to, b"hello");
+                }
+            })
+            .at(Duration::from_secs(1), |asker, cx| {
+                assert_eq!((asker.failures, cx.stats().datagram_errors), (2, 2));
+                assert_eq!((cx.stats().datagrams_sent, cx.stats().datagrams_dropped), (1, 2));
+                cx.stop(switchboard::Stop::Now);
+            })
+            .run();
+        assert_eq!(report.handler.failures, 2);
+    });
+}
