@@ -53,7 +53,7 @@ impl Outbox {
 
     /// Gives back room that nothing needs.
     pub(crate) fn shrink_to(&mut self, bytes: usize) {
-        if self.waiting.is_empty() && self.bytes.capacity() > bytes {
+        if self.waiting.is_empty() {
             self.bytes.shrink_to(bytes);
             self.waiting.shrink_to(bytes / OVERHEAD);
         }
@@ -82,6 +82,12 @@ impl Outboxes {
     pub(crate) fn next_id(&mut self) -> DatagramId {
         self.count += 1;
         DatagramId(self.count - 1)
+    }
+
+    /// There are no sockets any more.
+    pub(crate) fn clear(&mut self) {
+        let count = self.count;
+        *self = Outboxes { count, ..Outboxes::default() };
     }
 
     /// Whether a socket is open, or will be.

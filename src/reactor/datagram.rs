@@ -39,26 +39,33 @@ impl<H: Handler, N: Network> Reactor<H, N> {
 
     /// The address a socket for datagrams is bound to: says which port 0 became.
     pub fn datagram_addr(&self, socket: DatagramId) -> io::Result<Addr> {
-        match self.datagrams.iter().find(|bound| bound.id == socket) {
-            Some(bound) => bound.socket.local_addr(),
+        match self.bound_at(socket) {
+            Some(at) => self.datagrams[at].socket.local_addr(),
             None => Err(io::Error::new(ErrorKind::NotFound, "the socket is closed")),
         }
     }
 
     fn open_datagram(&mut self, id: DatagramId, bind: &Bind) -> io::Result<()> {
         let socket = self.net.bind(bind, id)?;
-        self.datagrams.push(Bound { id, socket, key: bind.key, ready: false });
+        // In the order of their ids, which is not always that in which they open.
+        let at = self.datagrams.partition_point(|bound| bound.id < id);
+        self.datagrams.insert(at, Bound { id, socket, key: bind.key, ready: false });
         self.cx.datagrams.sockets.entry(id).or_default();
         self.cx.datagrams.unblock(id);
         Ok(())
     }
 
+    fn bound_at(&self, id: DatagramId) -> Option<usize> {
+        self.datagrams.binary_search_by_key(&id, |bound| bound.id).ok()
+    }
+
     /// An event of a socket.
     pub(super) fn datagram_ready(&mut self, id: DatagramId, readiness: Readiness) {
-        let Some(bound) = self.datagrams.iter_mut().find(|bound| bound.id == id) else {
+        let Some(at) = self.bound_at(id) else {
             self.cx.stats.stale_events += 1;
             return;
         };
+        let bound = &mut self.datagrams[at];
         // An error is told by the next receive.
         if readiness.without(Readiness::WRITABLE) != Readiness::EMPTY {
             bound.ready = true;
@@ -130,7 +137,12 @@ impl<H: Handler, N: Network> Reactor<H, N> {
         self.flush_datagrams();
         for id in mem::take(&mut self.cx.datagrams.closes) {
             self.flush_datagrams_of(id);
-            self.datagrams.retain(|bound| bound.id != id);
+            if let Some(at) = self.bound_at(id) {
+                drop(self.datagrams.remove(at));
+                self.cx.stats.calls.close += 1;
+                // Its descriptor is free.
+                self.accepting.pause.cut_short();
+            }
             self.drop_outbox(id);
         }
     }
@@ -147,7 +159,7 @@ impl<H: Handler, N: Network> Reactor<H, N> {
 
     /// Sends what waits at one socket, until the kernel takes no more.
     fn flush_datagrams_of(&mut self, id: DatagramId) {
-        let Some(at) = self.datagrams.iter().position(|bound| bound.id == id) else { return };
+        let Some(at) = self.bound_at(id) else { return };
         let mut left = self.cx.datagrams.sockets.get(&id).map_or(0, Outbox::len);
         // Of a send that may not even have looked at its datagram, because it told of one that was sent before.
         let mut doubtful: Option<io::Error> = None;
@@ -210,7 +222,8 @@ impl<H: Handler, N: Network> Reactor<H, N> {
 
     /// Closes all sockets, after what waits was offered once more.
     pub(super) fn close_datagrams(&mut self) {
-        self.cx.datagrams.closes.extend(self.datagrams.iter().map(|bound| bound.id));
+        // The last first: those in front of it need not move up.
+        self.cx.datagrams.closes.extend(self.datagrams.iter().rev().map(|bound| bound.id));
         self.grant_datagrams();
         self.cx.datagrams.pending = false;
     }

@@ -361,6 +361,7 @@ impl<H: Handler, N: Network> Reactor<H, N> {
         self.attempts.clear();
         self.listeners.clear();
         self.datagrams.clear();
+        self.cx.datagrams.clear();
         // Nobody is told of their end, but nobody is shown them as open either.
         self.cx.table = Table::new(&self.cx.config);
         self.cx.stats.open = 0;
