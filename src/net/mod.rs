@@ -130,8 +130,12 @@ pub trait Network: sealed::Sealed + fmt::Debug {
         Trigger::Edge
     }
 
-    /// Opens and registers a socket for datagrams.
+    /// Opens and registers a socket for datagrams, to be told when there is something to receive.
     fn bind(&mut self, bind: &Bind, id: DatagramId) -> io::Result<Self::Datagram>;
+
+    /// Says whether polls are to tell that a socket for datagrams can be sent from; else each datagram that leaves the
+    /// kernel would wake one. If it can be sent from already, the next poll tells.
+    fn watch_room(&mut self, socket: &Self::Datagram, id: DatagramId, on: bool) -> io::Result<()>;
 
     /// Begins to connect to `addr`. The stream is connected once an event says so and it has no error.
     fn connect(&mut self, addr: SocketAddr) -> io::Result<Self::Stream>;

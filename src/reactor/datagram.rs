@@ -25,6 +25,8 @@ pub(super) struct Bound<N: Network> {
     key: u64,
     /// There may be something to receive: no further event will say so.
     ready: bool,
+    /// Polls are to tell when the kernel takes more of what is to be sent.
+    watches_room: bool,
 }
 
 impl<H: Handler, N: Network> Reactor<H, N> {
@@ -49,7 +51,7 @@ impl<H: Handler, N: Network> Reactor<H, N> {
         let socket = self.net.bind(bind, id)?;
         // In the order of their ids, which is not always that in which they open.
         let at = self.datagrams.partition_point(|bound| bound.id < id);
-        self.datagrams.insert(at, Bound { id, socket, key: bind.key, ready: false });
+        self.datagrams.insert(at, Bound { id, socket, key: bind.key, ready: false, watches_room: false });
         self.cx.datagrams.sockets.entry(id).or_default();
         self.cx.datagrams.unblock(id);
         Ok(())
@@ -71,8 +73,12 @@ impl<H: Handler, N: Network> Reactor<H, N> {
             bound.ready = true;
             self.datagrams_ready = true;
         }
-        if readiness.intersects(Readiness::WRITABLE) {
+        if readiness.intersects(Readiness::WRITABLE) && mem::take(&mut bound.watches_room) {
             self.cx.datagrams.unblock(id);
+            self.cx.stats.calls.register += 1;
+            if let Err(error) = self.net.watch_room(&bound.socket, id, false) {
+                log::debug!("{id:?} will be told of room that it does not need: {error}");
+            }
         }
     }
 
@@ -167,18 +173,25 @@ impl<H: Handler, N: Network> Reactor<H, N> {
             let Some(outbox) = self.cx.datagrams.sockets.get_mut(&id) else { return };
             let Some((to, bytes)) = outbox.front() else { break };
             self.cx.stats.calls.send_datagram += 1;
-            let refused = match self.datagrams[at].socket.send(bytes, to) {
+            let bound = &mut self.datagrams[at];
+            let refused = match bound.socket.send(bytes, to) {
                 Ok(()) => {
                     self.cx.stats.datagrams_sent += 1;
                     None
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    outbox.blocked = true;
-                    if let Some(before) = doubtful {
-                        self.datagram_error(id, &before);
+                    self.cx.stats.calls.register += 1;
+                    match self.net.watch_room(&bound.socket, id, true) {
+                        Ok(()) => {
+                            (outbox.blocked, bound.watches_room) = (true, true);
+                            if let Some(before) = doubtful {
+                                self.datagram_error(id, &before);
+                            }
+                            return;
+                        }
+                        Err(error) => Some(error),
                     }
-                    return;
                 }
                 Err(error) if doubtful.is_none() => {
                     doubtful = Some(error);

@@ -149,3 +149,20 @@ fn k3_sending_again_at_every_failure_stays_within_its_turn() {
     reactor.with(|_, cx| cx.close_datagram(socket));
     assert!(!reactor.turn(Some(Duration::ZERO)).expect("a turn"));
 }
+
+// A6: a socket that can be sent from is no event.
+#[test]
+fn a6_what_was_sent_wakes_nobody() {
+    const WAIT: Duration = Duration::from_millis(50);
+    let (mut reactor, _, addr) = reactor(Config::default(), |cx, datagram| {
+        cx.send_datagram(datagram.socket, datagram.from, datagram.bytes);
+    });
+    reactor.turn(Some(Duration::ZERO)).expect("a turn");
+    let peer = peer();
+    peer.send_to(b"hello", addr).expect("sent");
+    until(&mut reactor, |reactor| reactor.stats().datagrams_sent == 1);
+    peer.recv(&mut [0; 8]).expect("an answer");
+    let begin = Instant::now();
+    reactor.turn(Some(WAIT)).expect("a turn");
+    assert!(begin.elapsed() >= WAIT, "something woke it");
+}

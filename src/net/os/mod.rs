@@ -163,8 +163,15 @@ impl Network for Os {
 
     fn bind(&mut self, bind: &Bind, id: DatagramId) -> io::Result<OsDatagram> {
         let socket = OsDatagram::open(bind)?;
-        self.register_fd(&socket, Token::datagram(id), mio::Interest::READABLE.add(mio::Interest::WRITABLE))?;
+        self.register_fd(&socket, Token::datagram(id), mio::Interest::READABLE)?;
         Ok(socket)
+    }
+
+    fn watch_room(&mut self, socket: &OsDatagram, id: DatagramId, on: bool) -> io::Result<()> {
+        const INPUT: mio::Interest = mio::Interest::READABLE;
+        let (source, token) = (socket.as_raw_fd(), number(Token::datagram(id))?);
+        let interest = if on { INPUT.add(mio::Interest::WRITABLE) } else { INPUT };
+        self.poll.registry().reregister(&mut SourceFd(&source), token, interest)
     }
 
     fn connect(&mut self, addr: SocketAddr) -> io::Result<OsStream> {

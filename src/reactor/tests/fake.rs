@@ -265,6 +265,10 @@ impl Network for Fake {
         Err(ErrorKind::Unsupported.into())
     }
 
+    fn watch_room(&mut self, _: &NoDatagram, _: DatagramId, _: bool) -> io::Result<()> {
+        Err(ErrorKind::Unsupported.into())
+    }
+
     fn connect(&mut self, _: SocketAddr) -> io::Result<FakeStream> {
         let sock = self.0.borrow_mut().connects.pop_front().unwrap_or(Ok(Sock::default()))?;
         Ok(FakeStream(sock))

@@ -383,6 +383,11 @@ impl Network for SimNet {
         Ok(SimDatagram::new(self, number))
     }
 
+    fn watch_room(&mut self, socket: &SimDatagram, _: DatagramId, on: bool) -> io::Result<()> {
+        socket.watch_room(on);
+        Ok(())
+    }
+
     fn connect(&mut self, addr: SocketAddr) -> io::Result<SimStream> {
         let sock = self.world.borrow_mut().connect(self.host, addr)?;
         Ok(SimStream::new(self, sock))

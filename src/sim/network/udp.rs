@@ -34,6 +34,7 @@ const DATAGRAM_MAX: usize = 65_507;
 
 /// One socket.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "they are independent of each other")]
 pub(super) struct Port {
     host: usize,
     local: SocketAddr,
@@ -48,6 +49,8 @@ pub(super) struct Port {
     error: Option<Errno>,
     /// Sends take nothing for a while.
     squeezed: bool,
+    /// Polls tell when they take something.
+    watches_room: bool,
 }
 
 /// A datagram on its way.
@@ -111,11 +114,10 @@ impl World {
             rx_max: bind.recv_buffer_size.unwrap_or(RECV_BUFFER),
             error: None,
             squeezed: false,
+            watches_room: false,
         });
         self.hosts[host].descriptors += 1;
         self.note(What::Connect, PORT | number, 2, |_| format!("datagrams #{number} at {local}"));
-        // It is writable.
-        self.wake_port(number);
         Ok(number)
     }
 
@@ -140,7 +142,8 @@ impl World {
         if !port.held {
             return None;
         }
-        let mut set = if port.squeezed { Readiness::EMPTY } else { Readiness::WRITABLE };
+        let writable = port.watches_room && !port.squeezed;
+        let mut set = if writable { Readiness::WRITABLE } else { Readiness::EMPTY };
         if !port.rx.is_empty() {
             set |= Readiness::READABLE;
         }
@@ -283,8 +286,20 @@ impl World {
 
     /// A socket takes datagrams again.
     pub(super) fn room(&mut self, number: u32) {
-        self.ports.list[number as usize].squeezed = false;
-        self.wake_port(number);
+        let port = &mut self.ports.list[number as usize];
+        port.squeezed = false;
+        if port.watches_room {
+            self.wake_port(number);
+        }
+    }
+
+    /// As `epoll_ctl` does, it tells anew of all that there is.
+    fn watch_room(&mut self, number: u32, on: bool) {
+        let port = &mut self.ports.list[number as usize];
+        port.watches_room = on;
+        if on && !port.squeezed || !port.rx.is_empty() || port.error.is_some() {
+            self.wake_port(number);
+        }
     }
 
     fn close_port(&mut self, number: u32) {
@@ -309,6 +324,10 @@ pub struct SimDatagram {
 impl SimDatagram {
     pub(super) fn new(net: &SimNet, number: u32) -> SimDatagram {
         SimDatagram { net: net.clone(), number }
+    }
+
+    pub(super) fn watch_room(&self, on: bool) {
+        self.net.world.borrow_mut().watch_room(self.number, on);
     }
 
     /// Whether there is something to receive that no edge to come will announce.
