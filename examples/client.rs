@@ -74,9 +74,8 @@ impl Handler for Client {
     // Whoever reads our output may be slow, and then so are we: there is nobody else to be served meanwhile.
     fn received(&mut self, _: &mut Context, _: Conn<'_, Self>, bytes: &[u8]) -> Result {
         let mut stdout = io::stdout();
-        stdout.write_all(bytes)?;
-        stdout.flush()?;
-        Ok(())
+        let written = stdout.write_all(bytes).and_then(|()| stdout.flush());
+        written.map_err(|error| Close::msg(format!("the output takes no more: {error}")))
     }
 
     fn writable(&mut self, _: &mut Context, _: Conn<'_, Self>) -> Result {
@@ -110,7 +109,9 @@ fn read_input(handle: &Handle<Client>, gate: &Gate) {
         let input = match next_piece(&mut stdin) {
             Ok(bytes) => Some(Bytes::from(bytes)).filter(|bytes| !bytes.is_empty()),
             Err(error) => {
-                eprintln!("client: the input cannot be read: {error}");
+                let failure = format!("the input cannot be read: {error}");
+                // Refused, the loop has ended, and nobody asks any more.
+                let _ = handle.post(move |client, _| client.failure = Some(failure));
                 None
             }
         };
@@ -143,7 +144,8 @@ fn main() -> ExitCode {
     let args: Vec<_> = env::args_os().skip(1).collect();
     let addr = match &args[..] {
         [arg] if arg == "--help" || arg == "-h" => {
-            println!("Talks to a server from the terminal.\n\nusage: client ADDR:PORT");
+            // Nobody may be there to read it, which is no reason to panic.
+            let _ = writeln!(io::stdout(), "Talks to a server from the terminal.\n\nusage: client ADDR:PORT");
             return ExitCode::SUCCESS;
         }
         [arg] => arg.to_str().and_then(|arg| arg.parse().ok()),

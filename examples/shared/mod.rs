@@ -33,11 +33,14 @@ pub(crate) fn main<const N: usize>(
     let (addr, values) = match arguments(default, options) {
         Ok(Some(arguments)) => arguments,
         Ok(None) => {
-            println!(
+            // Nobody may be there to read it, which is no reason to panic.
+            let mut stdout = io::stdout();
+            let _ = writeln!(
+                stdout,
                 "{about}\n\nusage: {NAME} [--listen ADDR:PORT]{more}    (default {default}; port 0 is a free one)"
             );
             for (name, _, default) in options {
-                println!("       --{name} is {default} unless told otherwise");
+                let _ = writeln!(stdout, "       --{name} is {default} unless told otherwise");
             }
             return ExitCode::SUCCESS;
         }

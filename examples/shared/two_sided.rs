@@ -45,7 +45,9 @@ pub(crate) fn main(
     let side = match side(default) {
         Ok(Some(side)) => side,
         Ok(None) => {
-            println!(
+            // Nobody may be there to read it, which is no reason to panic.
+            let _ = writeln!(
+                io::stdout(),
                 "{what}\n\nusage: {NAME} serve [--listen ADDR:PORT]    (default {default}; port 0 is a free one)\
                  \n       {NAME} call ADDR:PORT {words}"
             );

@@ -72,6 +72,18 @@ fn help_is_printed_and_exit_code_0() {
     }
 }
 
+// B4: `--help | head -1`, of which nobody reads anything.
+#[test]
+fn b4_help_that_nobody_reads_is_no_panic() {
+    let names = EXAMPLES.iter().chain(&TWO_SIDED).map(|(name, ..)| *name).chain(["client"]);
+    for name in names {
+        let (read_end, write_end) = std::io::pipe().expect("a pipe");
+        drop(read_end);
+        let output = Command::new(example(name)).arg("--help").stdout(write_end).output().expect("it runs");
+        assert_eq!((output.status.code(), output.stderr.as_slice()), (Some(0), &b""[..]), "{name}");
+    }
+}
+
 #[test]
 fn an_address_in_use_is_named_with_what_can_be_done() {
     // A second `shards` would join the first one on its port.

@@ -128,3 +128,32 @@ fn a_terminal_is_left_as_it_was() {
     let flags = rustix::fs::fcntl_getfl(&kept).expect("flags");
     assert!(!flags.contains(rustix::fs::OFlags::NONBLOCK));
 }
+
+#[test]
+fn input_that_cannot_be_read_is_told_and_exit_code_1() {
+    let directory = File::open(std::env::temp_dir()).expect("it is there");
+    let output = run(directory.into(), |mut peer| {
+        assert_eq!(peer.read(&mut [0]).expect("an end"), 0);
+    });
+    assert_eq!(output.status.code(), Some(1));
+    let message = String::from_utf8(output.stderr).expect("UTF-8");
+    assert!(message.contains(": the input cannot be read: Is a directory"), "{message}");
+}
+
+// B4: `client < file | head -1`.
+#[test]
+fn b4_output_that_nobody_reads_is_told_as_such() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("bound").to_string();
+    let (read_end, write_end) = std::io::pipe().expect("a pipe");
+    drop(read_end);
+    let mut command = Command::new(example("client"));
+    let client = command.arg(address).stdin(Stdio::piped()).stdout(write_end).stderr(Stdio::piped());
+    let client = client.spawn().expect("it runs");
+    let (mut peer, _) = listener.accept().expect("it connects");
+    peer.write_all(b"hello\n").expect("written");
+    let output = client.wait_with_output().expect("it ends");
+    assert_eq!(output.status.code(), Some(1));
+    let message = String::from_utf8(output.stderr).expect("UTF-8");
+    assert!(message.contains(": the output takes no more: Broken pipe"), "{message}");
+}
