@@ -167,7 +167,10 @@ fn main() -> ExitCode {
 fn talk(addr: SocketAddr) -> io::Result<()> {
     let gate = Arc::new(Gate::default());
     let client = Client { server: ConnId::NONE, gate: Arc::clone(&gate), failure: None };
-    let mut reactor = Reactor::new(client, Config::default())?;
+    let mut config = Config::default();
+    // The terminal, or whoever reads our output, takes as long as it takes.
+    config.slow_callback = None;
+    let mut reactor = Reactor::new(client, config)?;
     let connect = |client: &mut Client, cx: &mut Context| {
         // Good at once: what is typed meanwhile waits in its queue.
         client.server = cx.connect(addr, 0)?;
