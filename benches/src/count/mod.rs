@@ -3,6 +3,7 @@
 //! Nothing here reads a clock. Each scenario runs with a number of rounds and with twice as many; the
 //! difference, divided by the rounds, is what one costs, and what starting and stopping cost drops out.
 
+mod callgrind;
 mod clients;
 
 use std::collections::BTreeMap;
@@ -11,6 +12,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::process::{Command, Stdio};
 
+use self::callgrind::Profile;
 use self::clients::Exchange;
 use crate::process::{Served, resident};
 use crate::serve::Name;
@@ -27,6 +29,21 @@ pub(crate) struct Args {
     /// Leave the instructions out: they need valgrind and take a minute.
     #[arg(long)]
     no_instructions: bool,
+    /// Only the scenarios with this in their name.
+    #[arg(long)]
+    scenario: Option<String>,
+    /// Instead of counting everything, print the most expensive functions and lines of each scenario.
+    #[arg(long)]
+    profile: bool,
+    /// How many functions and lines a profile prints.
+    #[arg(long, default_value_t = 25)]
+    top: usize,
+}
+
+impl Args {
+    fn picks(&self, scenario: &Scenario) -> bool {
+        self.scenario.as_deref().is_none_or(|part| scenario.name.contains(part))
+    }
 }
 
 /// What is done to a server, and how many requests one round of it is.
@@ -129,15 +146,22 @@ fn message(body: u8) -> Vec<u8> {
 
 /// Counts everything and prints it.
 pub(crate) fn run(args: &Args) -> io::Result<()> {
+    if args.profile {
+        need("valgrind", "--version")?;
+        for scenario in SCENARIOS.iter().filter(|scenario| args.picks(scenario)) {
+            print_profile(scenario, args)?;
+        }
+        return Ok(());
+    }
     need("strace", "--version")?;
     if !args.no_instructions {
         need("valgrind", "--version")?;
     }
-    for scenario in &SCENARIOS {
+    for scenario in SCENARIOS.iter().filter(|scenario| args.picks(scenario)) {
         println!("{}, per {}:", scenario.name, scenario.what);
         if !args.no_instructions {
-            let once = instructions(scenario, args.rounds)?;
-            let twice = instructions(scenario, 2 * args.rounds)?;
+            let once = instructions(scenario, args.rounds)?.total;
+            let twice = instructions(scenario, 2 * args.rounds)?.total;
             println!("  {:>9.1} instructions", per_request(once, twice, scenario, args.rounds));
         }
         let once = system_calls(scenario, args.rounds)?;
@@ -170,21 +194,37 @@ fn per_request(once: u64, twice: u64, scenario: &Scenario, rounds: usize) -> f64
     (twice as f64 - once as f64) / (rounds * scenario.per_round) as f64
 }
 
-/// Instructions in user space that the server executes, in total.
-fn instructions(scenario: &Scenario, rounds: usize) -> io::Result<u64> {
+/// What the functions and lines of the server cost in one scenario.
+#[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^52")]
+fn print_profile(scenario: &Scenario, args: &Args) -> io::Result<()> {
+    let once = instructions(scenario, args.rounds)?;
+    let twice = instructions(scenario, 2 * args.rounds)?;
+    let each = |count: i64| count as f64 / (args.rounds * scenario.per_round) as f64;
+    let total = per_request(once.total, twice.total, scenario, args.rounds);
+    println!("{}: {total:.1} instructions per {}", scenario.name, scenario.what);
+    println!("  by function, with what is inlined in it:");
+    for (function, count) in twice.functions_beyond(&once).into_iter().take(args.top) {
+        println!("  {:>9.1}  {function}", each(count));
+    }
+    println!("  by line of source, wherever it is inlined:");
+    for ((file, line), count) in twice.lines_beyond(&once).into_iter().take(args.top) {
+        println!("  {:>9.1}  {file}:{line}", each(count));
+    }
+    Ok(())
+}
+
+/// Instructions in user space that the server executes.
+fn instructions(scenario: &Scenario, rounds: usize) -> io::Result<Profile> {
     let out = std::env::temp_dir().join(format!("switchboard-count-{}.callgrind", std::process::id()));
     let out_option = format!("--callgrind-out-file={}", out.display());
-    let served = Served::start(&["valgrind", "--tool=callgrind", &out_option], scenario.server, &[])?;
+    let served = Served::start(&["valgrind", "-q", "--tool=callgrind", &out_option], scenario.server, &[])?;
     (scenario.run)(served.addr, rounds)?;
     served.stop()?;
     let text = fs::read_to_string(&out)?;
     fs::remove_file(&out)?;
-    let total = text
-        .lines()
-        .find_map(|line| line.strip_prefix("totals: ").or_else(|| line.strip_prefix("summary: ")));
-    total
-        .and_then(|total| total.trim().parse().ok())
-        .ok_or_else(|| io::Error::other("callgrind wrote no total"))
+    let mut profile = Profile::default();
+    profile.read(&text)?;
+    Ok(profile)
 }
 
 /// System calls of the server, by name.
