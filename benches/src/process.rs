@@ -75,9 +75,12 @@ impl Served {
 
 impl Drop for Served {
     fn drop(&mut self) {
-        // Without effect on one that has ended.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        // Of one that has ended and been waited for, the number may be another's by now.
+        if let Ok(None) = self.child.try_wait() {
+            // To its group: a tool would leave what it runs behind.
+            let _ = kill_process_group(self.pid, Signal::KILL);
+            let _ = self.child.wait();
+        }
     }
 }
 
