@@ -45,6 +45,9 @@ pub(crate) struct Args {
     /// Ends a connection that is silent for so many seconds, where the library has a way to do that
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
     idle_timeout: Option<u64>,
+    /// Sets every limit and timeout that is off by default, where the server is this library's
+    #[arg(long)]
+    limits: bool,
     /// Receives so many bytes at a time [default: what the library does, or 65536 where that is left to us]
     #[arg(long, value_name = "BYTES", value_parser = RangedU64ValueParser::<usize>::new().range(1..=1 << 30))]
     buffer: Option<usize>,
@@ -63,6 +66,9 @@ pub(crate) fn run(args: &Args) -> io::Result<()> {
         return Err(args.unfit("--idle-timeout", why));
     }
     raise_descriptor_limit()?;
+    if args.limits && !name.text().starts_with("switchboard") {
+        return Err(args.unfit("--limits", "they are this library's"));
+    }
     match name {
         Name::Switchboard => switchboard::raw(args),
         Name::SwitchboardLines => switchboard::lines(args),
