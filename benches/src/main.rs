@@ -26,7 +26,7 @@ struct Args {
 enum Command {
     /// Compare servers side by side: a table, a page with plots, all results as JSON.
     Compare(compare::Args),
-    /// Count instructions and system calls per request and per connection: exact, no clock.
+    /// Count instructions, system calls and memory per request and per connection, exactly and without a clock.
     Count(count::Args),
     /// Put a load on a TCP echo server, ours or not, and verify every byte that comes back.
     Load(load::Args),

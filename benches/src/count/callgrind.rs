@@ -11,6 +11,8 @@ use std::io;
 pub(super) struct Profile {
     /// All of them.
     pub(super) total: u64,
+    /// Calls of `clock_gettime`, whoever makes them.
+    pub(super) clock_reads: u64,
     /// By function, without what it calls. What the compiler put into it counts as its own.
     pub(super) functions: BTreeMap<String, u64>,
     /// By file and line of source, wherever the compiler put it.
@@ -62,6 +64,8 @@ struct Reader {
     file: String,
     function: String,
     line: u64,
+    /// The function that the next `calls` are of.
+    callee: String,
     /// The next line is what a call cost in the function called, where it counts already.
     of_call: bool,
 }
@@ -81,8 +85,13 @@ impl Reader {
             "fn" => self.function = name(&mut self.functions, value)?,
             // A name may be written out where it is called first.
             "cfi" | "cfl" => drop(name(&mut self.files, value)?),
-            "cfn" => drop(name(&mut self.functions, value)?),
-            "calls" => self.of_call = true,
+            "cfn" => self.callee = name(&mut self.functions, value)?,
+            "calls" => {
+                self.of_call = true;
+                if self.callee.contains("clock_gettime") {
+                    into.clock_reads += value.split(' ').next()?.parse::<u64>().ok()?;
+                }
+            }
             _ => {}
         }
         Some(())
@@ -124,6 +133,73 @@ fn name(names: &mut HashMap<String, String>, value: &str) -> Option<String> {
         name => {
             names.insert(number.to_owned(), name.to_owned());
             Some(name.to_owned())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `main` calls `work` with 5 and with 2; it calls `clock_gettime` so often.
+    const SAMPLE: &str = include_str!("samples/callgrind.txt");
+
+    fn profile(text: &str) -> Profile {
+        let mut profile = Profile::default();
+        profile.read(text).expect("callgrind wrote it");
+        profile
+    }
+
+    fn at(file: &str, line: u64, cost: u64) -> ((String, u64), u64) {
+        ((file.to_owned(), line), cost)
+    }
+
+    #[test]
+    fn a_file_is_read_without_what_calls_cost() {
+        let profile = profile(SAMPLE);
+        assert_eq!(profile.total, 100, "as its last line says");
+        let wanted = [("clock_gettime", 21), ("main", 11), ("work", 68)];
+        assert_eq!(profile.functions, wanted.map(|(name, cost)| (name.to_owned(), cost)).into());
+        let file = "/src/tiny.c";
+        let of_work = [(5, 6), (6, 2), (7, 8 + 21), (8, 4 + 10 + 7), (10, 10)];
+        let wanted = [(3, 14), (4, 7), (11, 1), (12, 2 + 3 + 3), (13, 2)].into_iter().chain(of_work);
+        assert_eq!(profile.lines, wanted.map(|(line, cost)| at(file, line, cost)).collect());
+    }
+
+    #[test]
+    fn reads_of_the_clock_are_the_calls_of_its_function() {
+        assert_eq!(profile(SAMPLE).clock_reads, 7);
+    }
+
+    #[test]
+    fn files_of_several_processes_are_added() {
+        let mut twice = profile(SAMPLE);
+        twice.read(SAMPLE).expect("callgrind wrote it");
+        assert_eq!((twice.total, twice.clock_reads, twice.functions["work"]), (200, 14, 136));
+    }
+
+    #[test]
+    fn what_is_inlined_belongs_to_its_own_file_and_to_the_function_around_it() {
+        let inlined = "fl=(1) a.c\nfn=(1) outer\n10 1\nfi=(2) b.h\n3 5\nfe=(1)\n11 2\n";
+        let profile = profile(inlined);
+        assert_eq!(profile.functions, [("outer".to_owned(), 8)].into());
+        assert_eq!(profile.lines, [at("a.c", 10, 1), at("a.c", 11, 2), at("b.h", 3, 5)].into());
+    }
+
+    #[test]
+    fn the_difference_is_what_is_not_equal_the_most_expensive_first() {
+        let mut more = profile(SAMPLE);
+        more.read("fl=(1) a.c\nfn=(1) new\n1 7\nfn=(2) main\n2 9\n").expect("it is a file");
+        let mut less = profile(SAMPLE);
+        less.read("fn=(1) old\n1 1\n").expect("it is a file");
+        let wanted = [("main", 9), ("new", 7), ("old", -1)];
+        assert_eq!(more.functions_beyond(&less), wanted.map(|(name, cost)| (name.to_owned(), cost)));
+    }
+
+    #[test]
+    fn what_is_no_cost_is_an_error() {
+        for bad in ["fn=(1)", "12 x", "-1 5", "1x 5", "cfn=(1) clock_gettime\ncalls=x"] {
+            assert!(Profile::default().read(bad).is_err(), "{bad:?}");
         }
     }
 }
