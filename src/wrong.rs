@@ -148,6 +148,10 @@ wrongs! {
     HoleInStream,
     /// A message by reference overtakes what was copied before. Invariant 2.
     ReferenceOvertakes,
+    /// What is sent out of the input overtakes what was sent before. Invariant 2.
+    LentOvertakes,
+    /// What was sent out of the input is not sent if the answer is to close. Invariant 13.
+    LentLostOnClose,
     /// What is sent to others waits until they have an event. E15.
     FlushForgotten,
     /// A broadcast reaches its first receiver twice. Invariant 2.

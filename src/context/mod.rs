@@ -13,11 +13,13 @@
 mod close;
 mod datagram;
 mod info;
+mod lending;
 mod out;
 mod send;
 
 pub(crate) use datagram::{Outbox, Outboxes};
 pub use info::ConnInfo;
+pub(crate) use lending::Lending;
 pub use out::Out;
 pub use send::{Broadcast, OnSlow, Sent};
 
@@ -105,6 +107,8 @@ pub struct Context {
     pub(crate) current: ConnId,
     /// What was sent to it in this batch.
     pub(crate) out: Vec<u8>,
+    /// What was sent out of the input in this callback: the batch stops, and it is sent before the input changes.
+    pub(crate) lending: Lending,
     /// Below this length `out` may grow without a closer look; zero, so that even an empty message gets one,
     /// when nothing may be sent.
     pub(crate) out_room: usize,
@@ -187,6 +191,7 @@ impl Context {
             now,
             current: ConnId::NONE,
             out: Vec::new(),
+            lending: Lending::default(),
             out_room: 0,
             halt: false,
             fresh: Vec::new(),

@@ -64,7 +64,8 @@ impl Context {
     /// Sends a copy of `bytes` to the connection being served.
     ///
     /// Never blocks and never calls the system: what a batch of frames sends leaves together after its last
-    /// callback. Outside of a connection's callback it answers [`Sent::Closed`].
+    /// callback. Outside of a connection's callback it answers [`Sent::Closed`]. Much of the frame being delivered,
+    /// or all of it, is sent from where it is: an echo of bulk data copies nothing.
     #[inline]
     pub fn send(&mut self, bytes: &[u8]) -> Sent {
         if self.out.len() + bytes.len() < self.out_room {
@@ -79,11 +80,23 @@ impl Context {
         match self.reserve(self.current, bytes.len()) {
             Ok((index, sent)) => {
                 debug_assert_eq!(index, self.current.slot());
-                self.out.extend_from_slice(bytes);
+                // Above the high mark the batch stops here, and is sent while the input is still there.
+                if self.halt && self.lending.lend(bytes, self.out.len()) {
+                    // What follows needs a closer look: `out` alone does not tell how much there is.
+                    self.out_room = 0;
+                } else {
+                    self.out.extend_from_slice(bytes);
+                }
                 sent
             }
             Err(refusal) => refusal,
         }
+    }
+
+    /// Whether what is sent to connection `index` has to go behind something that is lent. That cannot be moved into
+    /// the queue here, so it can't be followed there.
+    fn follows_lent(&self, index: usize) -> bool {
+        self.lending.is_any() && self.table.slots[index].id == self.current
     }
 
     /// Sends `bytes` to the connection being served, by reference unless they are few.
@@ -117,6 +130,10 @@ impl Context {
             return self.send_to(target, &bytes);
         }
         match self.reserve(target, bytes.len()) {
+            Ok((index, sent)) if self.follows_lent(index) => {
+                self.out.extend_from_slice(&bytes);
+                sent
+            }
             Ok((index, sent)) => {
                 self.spill(index);
                 self.table.queue_bytes(index, bytes, self.now);
@@ -188,6 +205,10 @@ impl Context {
                 OnSlow::Queue | OnSlow::Skip | OnSlow::Close => {}
             }
             match self.reserve(target, bytes.len()) {
+                Ok((index, _)) if self.follows_lent(index) => {
+                    self.out.extend_from_slice(bytes);
+                    result.queued += 1;
+                }
                 Ok((index, _)) => {
                     self.spill(index);
                     let now = self.now;
@@ -221,7 +242,7 @@ impl Context {
     /// Bytes waiting to be sent to `target`; 0 if it is gone.
     pub fn queued(&self, target: ConnId) -> usize {
         let Some(slot) = self.table.get(target) else { return 0 };
-        let out = if target == self.current { self.out.len() } else { 0 };
+        let out = if target == self.current { self.out.len() + self.lending.bytes() } else { 0 };
         self.table.queues.queued(slot.queue) + out
     }
 
@@ -276,6 +297,7 @@ impl Context {
         if wrong!(ReferenceOvertakes) {
             return;
         }
+        debug_assert!(!self.lending.is_any(), "what is lent is sent before anything else happens");
         if self.table.slots[index].id == self.current && !self.out.is_empty() {
             self.table.queue_copy(index, &self.out, self.now);
             self.out.clear();

@@ -158,6 +158,7 @@ impl<H: Handler, N: Network> Reactor<H, N> {
         let recv_buf = vec![0; config.recv_buffer_bytes];
         let mut cx = Context::new(config, net.now());
         cx.connections_max = connections_max;
+        cx.lending.lie_in(&recv_buf);
         Ok(Reactor {
             handler,
             cx,
@@ -338,6 +339,8 @@ impl<H: Handler, N: Network> Reactor<H, N> {
         self.cx.stats.panics += 1;
         // What the unwinding took along: the buffer lent to the codec, the output of the broken batch.
         self.recv_buf.resize(self.cx.config.recv_buffer_bytes, 0);
+        self.cx.lending.lie_in(&self.recv_buf);
+        self.cx.lending.take();
         if !wrong!(PanicLeavesOutput) {
             self.cx.out.clear();
         }

@@ -196,7 +196,7 @@ impl<H: Handler, N: Network> Reactor<H, N> {
                 Pause::Whole => return Fed { used, need: Some(1) },
                 Pause::NeedMore => return Fed { used, need: Some(self.cx.wanted.max(left + 1)) },
                 Pause::Halt => {
-                    self.flush_out(index);
+                    self.flush_batch(index, input);
                     if !self.cx.table.slots[index].delivers_now() || self.cx.frames_left == 0 {
                         return Fed { used, need: None };
                     }
@@ -206,6 +206,7 @@ impl<H: Handler, N: Network> Reactor<H, N> {
                 }
                 Pause::Budget => return Fed { used, need: None },
                 Pause::Fault => {
+                    self.take_back(input);
                     match self.cx.fault.take() {
                         Some(Fault::Close(close)) => self.cx.close(self.cx.current, close),
                         Some(Fault::Frame(_)) if wrong!(FrameErrorIgnored) => {}
@@ -232,7 +233,9 @@ impl<H: Handler, N: Network> Reactor<H, N> {
         if wrong!(TailLeaksOnPanic) {
             self.cx.table.tails_held += tail.capacity();
         }
+        let before = self.cx.lending.lie_in(tail.bytes());
         let fed = self.feed(index, tail.bytes());
+        self.cx.lending.lie_again_in(before);
         if wrong!(TailLeaksOnPanic) {
             self.cx.table.tails_held -= tail.capacity();
         }

@@ -104,7 +104,9 @@ impl<H: Handler, N: Network> Reactor<H, N> {
     /// The plain send was not taken whole.
     #[cold]
     fn sent_oddly(&mut self, id: ConnId, result: io::Result<usize>) {
-        self.note_sent(id.slot(), result);
+        let out = mem::take(&mut self.cx.out);
+        self.note_sent(id.slot(), result, [&out, &[], &[]]);
+        self.empty_out(out);
         self.settle(id.slot());
     }
 

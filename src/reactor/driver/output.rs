@@ -3,6 +3,7 @@
 //! It knows how much the kernel took and what to do with the rest. It does not know who sent what.
 
 use std::io::{self, ErrorKind, IoSlice};
+use std::mem;
 use std::time::Duration;
 
 use crate::conn::send_queue::SLICES_MAX;
@@ -16,37 +17,54 @@ use crate::table::slot::Odd;
 /// How long a send waits that the system had no memory for.
 const SEND_RETRY: Duration = Duration::from_millis(10);
 
-/// Room that the output buffer keeps when it is empty.
-const OUT_KEEP_MAX: usize = 512 << 10;
+/// Room that the output buffer keeps when it is empty: for the largest message that is sent by default, because page
+/// faults in fresh memory cost several times what copying the message does.
+const OUT_KEEP_MAX: usize = 4 << 20;
 
 impl<H: Handler, N: Network> Reactor<H, N> {
-    /// Sends what the callbacks of this batch have sent, behind what was queued before.
+    /// Sends what callbacks have sent, behind what was queued before.
     pub(super) fn flush_out(&mut self, index: usize) {
-        if !self.cx.out.is_empty() {
-            let slot = &self.cx.table.slots[index];
-            if slot.odd.any(Odd::CLOSING.or(Odd::SEND_DEAD)) {
-                self.cx.out.clear();
-            } else if slot.odd.any(Odd::QUEUED.or(Odd::BLOCKED).or(Odd::RETRY_SEND)) {
-                self.cx.table.queue_copy(index, &self.cx.out, self.cx.now);
-                self.cx.out.clear();
-            } else {
-                self.cx.stats.calls.send += 1;
-                let link = self.links[index].as_mut().expect("a slot in use has its link");
-                let result = link.stream.send(&self.cx.out);
-                self.note_sent(index, result);
-            }
+        self.flush_batch(index, &[]);
+    }
+
+    /// Sends what the callbacks of this batch have sent, of which a part may be lent from its `input`.
+    pub(super) fn flush_batch(&mut self, index: usize, input: &[u8]) {
+        let lent = self.cx.lending.take();
+        if !self.cx.out.is_empty() || lent.is_some() {
+            let out = mem::take(&mut self.cx.out);
+            let pieces = lent.map_or([&out[..], &[], &[]], |lent| lent.among(&out, input));
+            self.send_out(index, pieces);
+            self.empty_out(out);
         }
         self.flush_queue(index);
         self.hold_back_if_over_high(index);
     }
 
-    /// Deals with the outcome of sending `out`: what was not taken is queued.
-    pub(super) fn note_sent(&mut self, index: usize, result: io::Result<usize>) {
+    fn send_out(&mut self, index: usize, pieces: [&[u8]; 3]) {
+        let slot = &self.cx.table.slots[index];
+        if slot.odd.any(Odd::CLOSING.or(Odd::SEND_DEAD)) {
+            return;
+        }
+        if slot.odd.any(Odd::QUEUED.or(Odd::BLOCKED).or(Odd::RETRY_SEND)) {
+            return self.queue_rest(index, pieces, 0);
+        }
+        self.cx.stats.calls.send += 1;
+        let link = self.links[index].as_mut().expect("a slot in use has its link");
+        let result = match pieces {
+            [out, [], []] => link.stream.send(out),
+            [[], lent, []] => link.stream.send(lent),
+            pieces => link.stream.send_vectored(&pieces.map(IoSlice::new)),
+        };
+        self.note_sent(index, result, pieces);
+    }
+
+    /// Deals with the outcome of sending `pieces`: what was not taken is queued.
+    pub(super) fn note_sent(&mut self, index: usize, result: io::Result<usize>, pieces: [&[u8]; 3]) {
         let sent = match result {
             Ok(sent) => sent,
             Err(error) => {
                 if !self.send_stopped(index, error) {
-                    return self.cx.out.clear();
+                    return;
                 }
                 0
             }
@@ -57,21 +75,45 @@ impl<H: Handler, N: Network> Reactor<H, N> {
         if sent > 0 && !wrong!(IdleIgnoresOutput) {
             slot.last_activity = self.cx.now;
         }
-        if sent < self.cx.out.len() {
+        if sent < pieces.iter().map(|piece| piece.len()).sum() {
             if sent > 0 {
                 self.blocked(index);
             }
             if wrong!(BlockedSendDropped) && sent == 0 {
-                return self.cx.out.clear();
+                return;
             }
             if wrong!(PartialSendDropped) && sent > 0 {
-                return self.cx.out.clear();
+                return;
             }
             let sent = if wrong!(PartialSendRepeated) { 0 } else { sent };
-            self.cx.table.queue_copy(index, &self.cx.out[sent..], self.cx.now);
+            self.queue_rest(index, pieces, sent);
         }
-        self.cx.out.clear();
-        self.cx.out.shrink_to(OUT_KEEP_MAX);
+    }
+
+    /// Queues a copy of `pieces` but for their first `sent` bytes.
+    fn queue_rest(&mut self, index: usize, pieces: [&[u8]; 3], sent: usize) {
+        let mut skip = sent;
+        for piece in pieces {
+            let n = skip.min(piece.len());
+            skip -= n;
+            self.cx.table.queue_copy(index, &piece[n..], self.cx.now);
+        }
+    }
+
+    /// Gives the output buffer back, empty.
+    pub(super) fn empty_out(&mut self, mut out: Vec<u8>) {
+        out.clear();
+        out.shrink_to(OUT_KEEP_MAX);
+        self.cx.out = out;
+    }
+
+    /// Moves what is lent into the output buffer: the batch ends otherwise than by being sent.
+    pub(super) fn take_back(&mut self, input: &[u8]) {
+        if let Some(lent) = self.cx.lending.take() {
+            if !wrong!(LentLostOnClose) {
+                self.cx.out = lent.among(&self.cx.out, input).concat();
+            }
+        }
     }
 
     /// Sends the queue, unless the kernel said that it takes no more for now.

@@ -1,24 +1,20 @@
 //! Frames larger than the receive buffer: whole, in order, and accounted for, however they come in.
 
-use std::cell::RefCell;
 use std::collections::BTreeSet;
-use std::rc::Rc;
 use std::time::Duration;
 
-use super::fake::{Fake, Sock, event, listener_event};
+use super::rig::Rig;
 use crate::codec::{ByteDecoder, LengthPrefixed, Lines};
 use crate::config::Config;
 use crate::context::Context;
 use crate::error::{Close, CloseReason, Result};
 use crate::handler::{Conn, Frame, Handler, Peer};
 use crate::id::ConnId;
-use crate::reactor::{Reactor, Socket};
 use crate::readiness::Readiness;
 
 /// What was received from each connection, and how it ended.
 #[derive(Default)]
 struct Seen {
-    opened: Vec<ConnId>,
     frames: Vec<(ConnId, Vec<u8>)>,
     closed: Vec<(ConnId, String)>,
 }
@@ -26,7 +22,7 @@ struct Seen {
 /// Notes frames, and now and then pauses or closes where it gets one.
 struct Notes {
     codec: fn() -> Box<dyn ByteDecoder>,
-    seen: Rc<RefCell<Seen>>,
+    seen: Seen,
     paused: BTreeSet<ConnId>,
     rng: fastrand::Rng,
     moody: bool,
@@ -36,14 +32,13 @@ impl Handler for Notes {
     type Codec = Box<dyn ByteDecoder>;
     type Session = ();
 
-    fn opened(&mut self, cx: &mut Context, _: &Peer) -> Option<(Self::Codec, ())> {
-        self.seen.borrow_mut().opened.push(cx.id());
+    fn opened(&mut self, _: &mut Context, _: &Peer) -> Option<(Self::Codec, ())> {
         Some(((self.codec)(), ()))
     }
 
     fn received(&mut self, cx: &mut Context, conn: Conn<'_, Self>, frame: Frame<'_, Self>) -> Result {
         assert!(!self.paused.contains(&conn.id), "a frame of a connection that is paused");
-        self.seen.borrow_mut().frames.push((conn.id, frame.to_vec()));
+        self.seen.frames.push((conn.id, frame.to_vec()));
         match self.rng.u8(..) {
             0..30 if self.moody => {
                 self.paused.insert(conn.id);
@@ -56,40 +51,22 @@ impl Handler for Notes {
     }
 
     fn closed(&mut self, cx: &mut Context, (): (), why: &CloseReason) {
-        self.seen.borrow_mut().closed.push((cx.id(), why.to_string()));
+        self.seen.closed.push((cx.id(), why.to_string()));
     }
 }
 
-struct Rig {
-    reactor: Reactor<Notes, Fake>,
-    net: Fake,
-    seen: Rc<RefCell<Seen>>,
-}
-
-impl Rig {
-    fn new(config: Config) -> Rig {
-        Rig::with(config, length_prefixed, fastrand::Rng::with_seed(0), false)
+impl Rig<Notes> {
+    fn notes(config: Config) -> Rig<Notes> {
+        Rig::moody(config, length_prefixed, fastrand::Rng::with_seed(0), false)
     }
 
-    fn with(config: Config, codec: fn() -> Box<dyn ByteDecoder>, rng: fastrand::Rng, moody: bool) -> Rig {
-        let (net, seen) = (Fake::default(), Rc::<RefCell<Seen>>::default());
-        let notes = Notes { codec, seen: Rc::clone(&seen), paused: BTreeSet::new(), rng, moody };
-        let mut reactor = Reactor::with_network(notes, config, net.clone()).expect("a valid configuration");
-        reactor.listen(([127, 0, 0, 1], 0)).expect("nothing is scripted");
-        Rig { reactor, net, seen }
-    }
-
-    /// Lets the loop run until it would wait. Its books must be in order before every turn.
-    fn settle(&mut self) {
-        for _ in 0..10_000 {
-            let quiet = |_, _: &_, _, _| Socket { forgotten: false, takes: false };
-            self.reactor.audit(false, quiet).expect("in order");
-            self.reactor.turn(None).expect("it runs");
-            if self.net.0.borrow().waited {
-                return;
-            }
-        }
-        panic!("the loop spins");
+    fn moody(
+        config: Config,
+        codec: fn() -> Box<dyn ByteDecoder>,
+        rng: fastrand::Rng,
+        moody: bool,
+    ) -> Rig<Notes> {
+        Rig::new(config, Notes { codec, seen: Seen::default(), paused: BTreeSet::new(), rng, moody })
     }
 
     fn resume(&mut self, id: ConnId) {
@@ -100,23 +77,13 @@ impl Rig {
         self.settle();
     }
 
-    fn accept(&mut self) -> (ConnId, Sock) {
-        let sock = Sock::default();
-        self.net.0.borrow_mut().accepts.push_back(Ok(sock.clone()));
-        self.net.0.borrow_mut().polls.push_back(Ok(vec![listener_event()]));
-        self.settle();
-        let id = *self.seen.borrow().opened.last().expect("it was opened");
-        (id, sock)
-    }
-
-    fn event(&mut self, id: ConnId, readiness: Readiness) {
-        self.net.0.borrow_mut().polls.push_back(Ok(vec![event(id, readiness)]));
-        self.settle();
+    fn seen(&self) -> &Seen {
+        &self.reactor.handler().seen
     }
 
     /// The frames of one connection so far.
     fn frames(&self, id: ConnId) -> Vec<Vec<u8>> {
-        self.seen.borrow().frames.iter().filter(|(of, _)| *of == id).map(|(_, frame)| frame.clone()).collect()
+        self.seen().frames.iter().filter(|(of, _)| *of == id).map(|(_, frame)| frame.clone()).collect()
     }
 }
 
@@ -145,7 +112,7 @@ fn run(seed: u64) {
     };
     let moody = rng.bool();
     let by_lines = rng.bool();
-    let mut rig = Rig::with(config, if by_lines { lines } else { length_prefixed }, rng.fork(), moody);
+    let mut rig = Rig::moody(config, if by_lines { lines } else { length_prefixed }, rng.fork(), moody);
     let mut peers: Vec<_> = (0..3).map(|_| (rig.accept(), Vec::new(), Vec::new())).collect();
     for _ in 0..60 {
         let ((id, sock), bodies, unsent) = &mut peers[rng.usize(..3)];
@@ -189,7 +156,7 @@ fn run(seed: u64) {
             rig.resume(id);
         }
         let frames = rig.frames(id);
-        if rig.seen.borrow().closed.iter().any(|(closed, _)| *closed == id) {
+        if rig.seen().closed.iter().any(|(closed, _)| *closed == id) {
             assert!(moody && bodies.starts_with(&frames), "a beginning of what was sent");
         } else {
             assert!(frames == *bodies, "what was sent");
@@ -210,7 +177,7 @@ fn large_frames_arrive_whole_and_in_order_in_any_pieces() {
 #[test]
 fn a_large_frame_is_received_behind_its_beginning_and_no_further() {
     let config = Config { recv_buffer_bytes: 1024, ..Config::default() };
-    let mut rig = Rig::new(config);
+    let mut rig = Rig::notes(config);
     let (id, sock) = rig.accept();
     let [large, small] = [vec![7; 3000], vec![8; 500]];
     sock.receives(&[message(&large), message(&small), message(&small)].concat());
@@ -225,7 +192,7 @@ fn a_large_frame_is_received_behind_its_beginning_and_no_further() {
 #[test]
 fn the_end_of_a_large_frame_is_received_with_what_follows() {
     let config = Config { recv_buffer_bytes: 1024, ..Config::default() };
-    let mut rig = Rig::new(config);
+    let mut rig = Rig::notes(config);
     let (id, sock) = rig.accept();
     let [large, small] = [vec![7; 1100], vec![8; 400]];
     sock.receives(&[message(&large), message(&small), message(&small)].concat());
@@ -238,7 +205,7 @@ fn the_end_of_a_large_frame_is_received_with_what_follows() {
 #[test]
 fn j1_a_large_frame_holds_what_has_come_of_it() {
     let config = Config { recv_buffer_bytes: 1024, ..Config::default() };
-    let mut rig = Rig::new(config);
+    let mut rig = Rig::notes(config);
     let (id, sock) = rig.accept();
     let message = message(&vec![7; 1 << 20]);
     let mut come = 0;
@@ -257,7 +224,7 @@ fn j1_a_large_frame_holds_what_has_come_of_it() {
 fn a_peer_that_ends_within_a_large_frame_leaves_nothing_behind() {
     let config =
         Config { recv_buffer_bytes: 1024, idle_timeout: Some(Duration::from_secs(1)), ..Config::default() };
-    let mut rig = Rig::new(config);
+    let mut rig = Rig::notes(config);
     let message = message(&[7; 5000]);
     for (end, why) in [
         (Some(Ok(Vec::new())), "ended 3000 bytes into a frame"),
@@ -265,17 +232,15 @@ fn a_peer_that_ends_within_a_large_frame_leaves_nothing_behind() {
         (None, "timed out waiting for any byte"),
     ] {
         let (id, sock) = rig.accept();
-        sock.receives(&message[..3000]);
-        rig.event(id, Readiness::READABLE);
+        rig.receive(&(id, sock.clone()), &message[..3000]);
         assert!(rig.reactor.cx.table.held() >= 3000);
         if let Some(end) = end {
             sock.0.borrow_mut().recv.push_back(end);
             rig.event(id, Readiness::READABLE);
         } else {
-            rig.net.0.borrow_mut().now += Duration::from_secs(2);
-            rig.settle();
+            rig.pass(Duration::from_secs(2));
         }
-        assert_eq!(rig.seen.borrow().closed.last().map(|(_, why)| why.clone()), Some(why.to_string()));
+        assert_eq!(rig.seen().closed.last().map(|(_, why)| why.clone()), Some(why.to_string()));
         assert_eq!(rig.reactor.cx.table.held(), 0);
     }
 }

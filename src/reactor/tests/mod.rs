@@ -7,8 +7,10 @@ mod ends;
 mod fake;
 mod faults;
 mod large;
+mod lent;
 mod output;
 mod random;
+mod rig;
 mod waits;
 
 use std::cell::RefCell;
