@@ -25,34 +25,39 @@ pub(super) fn find(byte: u8, bytes: &[u8]) -> Option<usize> {
     for chunk in near.chunks_exact(CHUNK) {
         // Without a way out before its end this becomes one comparison of 16 bytes.
         if chunk.iter().fold(false, |found, &other| found | (other == byte)) {
-            return find_by_words(byte, chunk).map(|at| passed + at);
+            return find_in_two_words(byte, chunk).map(|at| passed + at);
         }
         passed += CHUNK;
     }
     find_behind(byte, bytes, passed)
 }
 
-/// Finds the first `byte` behind the first `passed` bytes.
+/// Finds the first `byte` behind the first `passed` bytes, which hold none.
 // Out of line, so that what is above is small enough to stand where it is used.
 #[inline(never)]
 fn find_behind(byte: u8, bytes: &[u8], passed: usize) -> Option<usize> {
-    let rest = &bytes[passed..];
-    let found = if rest.len() < CHUNK { find_by_words(byte, rest) } else { memchr::memchr(byte, rest) };
-    found.map(|at| passed + at)
+    let rest = bytes.len() - passed;
+    if rest == 0 {
+        return None;
+    }
+    if rest < CHUNK {
+        // The last chunk may begin among what was passed.
+        let from = bytes.len().saturating_sub(CHUNK);
+        return find_in_two_words(byte, &bytes[from..]).map(|at| from + at);
+    }
+    memchr::memchr(byte, &bytes[passed..]).map(|at| passed + at)
 }
 
-/// Finds the first `byte`, eight at a time.
+/// Finds the first `byte` of at most sixteen, by two words, which overlap if there are fewer.
 #[inline]
-fn find_by_words(byte: u8, bytes: &[u8]) -> Option<usize> {
-    let mut words = bytes.chunks_exact(8);
-    for (i, word) in words.by_ref().enumerate() {
-        if let Some(at) = find_in_word(byte, word.try_into().expect("chunks of eight")) {
-            return Some(i * 8 + at);
-        }
+fn find_in_two_words(byte: u8, bytes: &[u8]) -> Option<usize> {
+    let (Some(first), Some(last)) = (bytes.first_chunk(), bytes.last_chunk()) else {
+        return bytes.iter().position(|&other| other == byte);
+    };
+    if let Some(at) = find_in_word(byte, *first) {
+        return Some(at);
     }
-    let rest = words.remainder();
-    let at = rest.iter().position(|&other| other == byte)?;
-    Some(bytes.len() - rest.len() + at)
+    find_in_word(byte, *last).map(|at| bytes.len() - last.len() + at)
 }
 
 /// Finds the first `byte` of eight, by the well-known test for a zero byte in a word.
