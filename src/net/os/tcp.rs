@@ -3,12 +3,12 @@
 //! It knows the system calls and their flags. It does not know when to make them.
 
 use std::io::{self, IoSlice};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::time::Duration;
 
 use rustix::io::Errno;
-use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, SocketAddrAny, SocketFlags};
+use rustix::net::{AddressFamily, RecvFlags, SendAncillaryBuffer, SendFlags, SocketAddrAny, SocketFlags};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use crate::addr::Addr;
@@ -175,8 +175,19 @@ impl Listener for OsListener {
     #[inline]
     fn accept(&self) -> io::Result<(OsStream, Addr)> {
         let (stream, addr) = accept(&self.0)?;
-        let addr = addr.and_then(|addr| SocketAddr::try_from(addr).ok());
-        Ok((OsStream(stream), addr.map_or(Addr::Unnamed, Addr::from)))
+        // Each kind by itself: put together at once they are put together byte by byte.
+        let addr = match addr.as_ref().map(SocketAddrAny::address_family) {
+            Some(AddressFamily::INET) => {
+                let v4 = addr.and_then(|addr| SocketAddrV4::try_from(addr).ok());
+                v4.map_or(Addr::Unnamed, |v4| Addr::Ip(SocketAddr::V4(v4)))
+            }
+            Some(AddressFamily::INET6) => {
+                let v6 = addr.and_then(|addr| SocketAddrV6::try_from(addr).ok());
+                v6.map_or(Addr::Unnamed, name_v6)
+            }
+            Some(_) | None => Addr::Unnamed,
+        };
+        Ok((OsStream(stream), addr))
     }
 
     fn local_addr(&self) -> io::Result<Addr> {
@@ -209,6 +220,11 @@ fn listens(socket: &OwnedFd) -> io::Result<bool> {
 #[cfg(target_vendor = "apple")]
 fn listens(_: &OwnedFd) -> io::Result<bool> {
     Ok(true)
+}
+
+#[inline(never)]
+fn name_v6(addr: SocketAddrV6) -> Addr {
+    Addr::from(SocketAddr::V6(addr))
 }
 
 fn name(addr: &socket2::SockAddr) -> Addr {
