@@ -6,6 +6,7 @@ use super::Context;
 use crate::conn::state::{State, Step};
 use crate::error::{Close, CloseReason};
 use crate::id::ConnId;
+use crate::table::reasons::ReasonId;
 use crate::table::slot::Odd;
 
 impl Context {
@@ -19,35 +20,48 @@ impl Context {
         if slot.odd.any(Odd::CLOSING) {
             return;
         }
-        let (index, closing, peer_ended) =
-            (slot.id.slot(), slot.state.is_closing(), slot.odd.any(Odd::ENDED));
-        let orderly = if peer_ended { CloseReason::Ended } else { CloseReason::Closed };
+        let (index, closing) = (target.slot(), slot.state.is_closing());
+        let peer_ended = slot.odd.any(Odd::ENDED);
+        let orderly = if peer_ended { ReasonId::ENDED } else { ReasonId::CLOSED };
         match how {
-            Close::Abort => self.table.end_with_reset(index, CloseReason::Aborted),
-            Close::Flush | Close::Linger | Close::Failed(_) if closing => return,
-            Close::Flush if wrong!(CloseWithoutDrain) => self.table.end(index, orderly),
-            Close::Flush => self.begin_close(index, Step::CloseFlush, orderly),
-            Close::Linger => self.begin_close(index, Step::CloseLinger, orderly),
+            Close::Abort => {
+                self.table.end_with_reset(index, CloseReason::Aborted);
+                self.stop_if_current(target);
+            }
+            Close::Flush | Close::Linger | Close::Failed(_) if closing => {}
+            Close::Flush if wrong!(CloseWithoutDrain) => {
+                self.table.slots[index].reason.decide(orderly);
+                self.table.step(index, Step::Over);
+                self.stop_if_current(target);
+            }
+            Close::Flush | Close::Linger => {
+                self.table.slots[index].reason.decide(orderly);
+                let step = if matches!(how, Close::Flush) { Step::CloseFlush } else { Step::CloseLinger };
+                self.begin_close(index, step);
+            }
             Close::Failed(failure) => {
-                self.begin_close(index, Step::CloseLinger, CloseReason::Failed(failure.into_error()));
+                self.table.decide(index, CloseReason::Failed(failure.into_error()));
+                self.begin_close(index, Step::CloseLinger);
             }
         }
-        self.stop_current(index);
     }
 
-    /// Starts closing connection `index` with `step`, for `reason`.
-    pub(crate) fn begin_close(&mut self, index: usize, step: Step, reason: CloseReason) {
-        self.table.decide(index, reason);
-        self.table.step(index, step);
+    /// Starts closing connection `index` with `step`, once the reason is decided.
+    #[inline]
+    pub(crate) fn begin_close(&mut self, index: usize, step: Step) {
         let slot = &mut self.table.slots[index];
         slot.drop_until = slot.received.saturating_add(self.config.linger_bytes_max as u64);
         slot.since = self.now;
-        let id = slot.id;
-        // What was waiting to be decoded is not wanted any more, and nothing holds a close back. What is
-        // unread is read and dropped from now on: the peer may have to get rid of it before it reads.
-        self.table.let_go(index, Odd::HELD_BACK);
-        if id == self.current {
-            self.stop_current(index);
+        let is_current = slot.id == self.current;
+        let is_held_up = slot.odd.any(Odd::HELD_BACK.or(Odd::PENDING_INPUT).or(Odd::TAIL));
+        self.table.step(index, step);
+        if is_held_up {
+            // What was waiting to be decoded is not wanted any more, and nothing holds a close back. What is
+            // unread is read and dropped from now on: the peer may have to get rid of it before it reads.
+            self.table.let_go(index, Odd::HELD_BACK);
+        }
+        if is_current {
+            self.stop_current();
         } else {
             self.table.flush_later(index);
         }

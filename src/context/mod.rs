@@ -223,6 +223,14 @@ impl Context {
         self.halt = false;
     }
 
+    /// Begins the last callback of a connection, whose socket is gone.
+    #[inline]
+    pub(crate) fn begin_closed(&mut self, id: ConnId) {
+        self.current = id;
+        self.out_room = 0;
+        self.halt = false;
+    }
+
     /// Ends serving a connection: from now on nothing is sent to the one being served, because there is none.
     #[inline]
     pub(crate) fn leave(&mut self) {

@@ -289,7 +289,7 @@ impl Context {
         let id = self.table.slots[index].id;
         let reason = CloseReason::SlowConsumer { queued: self.queued(id), limit };
         self.table.end_with_reset(index, reason);
-        self.stop_current(index);
+        self.stop_if_current(id);
     }
 
     /// Moves what the connection being served has sent so far into its queue, so that more can follow in order.
@@ -317,11 +317,17 @@ impl Context {
         }
     }
 
-    /// Makes the loop look closely at connection `index` if it is the one being served.
-    pub(super) fn stop_current(&mut self, index: usize) {
-        if self.table.slots[index].id == self.current {
-            self.out_room = 0;
-            self.halt = true;
+    /// Makes the loop look closely at `target` if it is the connection being served.
+    pub(super) fn stop_if_current(&mut self, target: ConnId) {
+        if target == self.current {
+            self.stop_current();
         }
+    }
+
+    /// Makes the loop look closely at the connection being served.
+    #[inline]
+    pub(super) fn stop_current(&mut self) {
+        self.out_room = 0;
+        self.halt = true;
     }
 }

@@ -5,7 +5,7 @@
 use std::io;
 
 use super::accept::reset;
-use super::{Reactor, Run};
+use super::{Link, Reactor, Run};
 use crate::conn::state::State;
 use crate::context::Stop;
 use crate::error::{Close, CloseReason};
@@ -35,33 +35,32 @@ impl<H: Handler, N: Network> Reactor<H, N> {
     fn close_one(&mut self, id: ConnId) {
         let index = id.slot();
         // Turned away while it was being opened: gone already.
-        if self.cx.table.get(id).is_none() {
-            return;
-        }
-        let reason = self.cx.table.take_reason(index);
-        let Some(mut link) = self.links.get_mut(index).and_then(Option::take) else {
-            return self.attempt_over(id, &reason);
-        };
-        self.put_by(link.tail.take());
-        let slot = &self.cx.table.slots[index];
+        let Some(slot) = self.cx.table.get(id) else { return };
         // What is still queued will never be sent: the peer must not take the end for an orderly one.
-        if slot.odd.any(Odd::RESET) || !slot.queue.is_none() {
-            reset(&link.stream);
+        let is_cut = slot.odd.any(Odd::RESET) || !slot.queue.is_none();
+        let reason = self.cx.table.take_reason(index);
+        let reason: &CloseReason = &reason;
+        let Some(link) = self.links.get_mut(index).and_then(Option::take) else {
+            return self.attempt_over(id, reason);
+        };
+        let Link { stream, codec, session, tail } = link;
+        self.put_by(tail);
+        if is_cut {
+            reset(&stream);
         }
         if !self.adopted.is_empty() && self.adopted.remove(&id) {
-            if let Err(error) = self.net.deregister(&link.stream) {
+            if let Err(error) = self.net.deregister(&stream) {
                 log::debug!("connection {id} could not be taken out of the poll: {error}");
             }
         }
         // The descriptor is free before anyone is told.
-        drop(link.stream);
+        drop(stream);
         self.cx.stats.calls.close += 1;
-        self.cx.stats.count_close(&reason);
+        self.cx.stats.count_close(reason);
         log::trace!("connection {id}: {reason}");
-        self.cx.begin(id);
-        let (codec, session) = (link.codec, link.session);
+        self.cx.begin_closed(id);
         self.guard(|reactor| {
-            reactor.handler.closed(&mut reactor.cx, session, &reason);
+            reactor.handler.closed(&mut reactor.cx, session, reason);
             drop(codec);
         });
         self.cx.leave();

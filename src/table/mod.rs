@@ -6,7 +6,7 @@
 //! Invariants: a slot's id is live or the next one it will give out, never one that was freed; a connection is
 //! on each list at most once, and its [`Odd`] says on which; `held` is what all queues and tails occupy.
 
-mod reasons;
+pub(crate) mod reasons;
 pub(crate) mod slot;
 pub(crate) mod timers;
 pub(crate) mod wheel;
@@ -23,7 +23,7 @@ use crate::conn::state::{State, Step};
 use crate::error::{CloseReason, Wait};
 use crate::id::{ConnId, GENERATION_MAX, SLOTS_MAX};
 use crate::instant::Instant;
-use reasons::{ReasonId, Reasons};
+use reasons::{Reason, Reasons};
 use slot::{Odd, Slot};
 use timers::Timers;
 use wheel::Wheel;
@@ -115,21 +115,21 @@ impl Table {
 
     /// Frees the slot of a connection whose socket and session are gone; its id is stale from here on.
     /// The slot's next user gets another generation, so this is the last thing that happens to a connection.
+    #[inline]
     pub(crate) fn remove(&mut self, id: ConnId) {
         let index = id.slot();
-        if !wrong!(TimersOutliveConnection) {
+        if self.timers.len() > 0 && !wrong!(TimersOutliveConnection) {
             self.timers.cancel_all(id);
         }
-        self.waits.remove(node(index));
-        if self.slots[index].counted {
-            self.dismiss(self.slots[index].peer);
+        if !self.waits.is_empty() {
+            self.waits.remove(node(index));
         }
         let slot = &mut self.slots[index];
         debug_assert_eq!(slot.id, id, "freed twice");
-        self.queues.clear(&mut slot.queue);
-        if slot.reason != ReasonId::NONE {
-            self.reasons.take(&mut slot.reason);
+        if !slot.queue.is_none() {
+            self.queues.clear(&mut slot.queue);
         }
+        self.reasons.forget(&mut slot.reason);
         slot.odd = Odd::NOT_OPEN;
         slot.state = State::Closed;
         self.open -= 1;
@@ -142,6 +142,9 @@ impl Table {
         } else {
             // Retired: it gives out no more.
             slot.id = id.vacant();
+        }
+        if self.slots[index].counted {
+            self.dismiss(self.slots[index].peer);
         }
     }
 
@@ -173,6 +176,7 @@ impl Table {
     // ---- States ----
 
     /// Moves connection `index` on. `Closed` puts it on the list of what closes at the end of the turn.
+    #[inline]
     pub(crate) fn step(&mut self, index: usize, step: Step) -> State {
         let slot = &mut self.slots[index];
         slot.state = slot.state.after(step);
@@ -194,7 +198,8 @@ impl Table {
     }
 
     /// Takes the reason out, for `closed`.
-    pub(crate) fn take_reason(&mut self, index: usize) -> CloseReason {
+    #[inline]
+    pub(crate) fn take_reason(&mut self, index: usize) -> Reason {
         self.reasons.take(&mut self.slots[index].reason)
     }
 

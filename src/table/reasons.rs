@@ -4,6 +4,8 @@
 //!
 //! Nearly all connections end orderly, and those reasons have nothing to keep but their name. The others lie in a slab.
 
+use std::ops::Deref;
+
 use slab::Slab;
 
 use crate::error::CloseReason;
@@ -15,12 +17,43 @@ pub(crate) struct ReasonId(u32);
 impl ReasonId {
     /// None is decided.
     pub(crate) const NONE: ReasonId = ReasonId(u32::MAX);
-    const ENDED: ReasonId = ReasonId(u32::MAX - 1);
-    const CLOSED: ReasonId = ReasonId(u32::MAX - 2);
+    /// [`CloseReason::Ended`].
+    pub(crate) const ENDED: ReasonId = ReasonId(u32::MAX - 1);
+    /// [`CloseReason::Closed`].
+    pub(crate) const CLOSED: ReasonId = ReasonId(u32::MAX - 2);
+
+    /// Sets the reason, an orderly one, unless there is one.
+    #[inline]
+    pub(crate) fn decide(&mut self, orderly: ReasonId) {
+        debug_assert!(orderly.is_name());
+        if *self == ReasonId::NONE {
+            *self = orderly;
+        }
+    }
 
     /// Whether the reason has its name only.
     fn is_name(self) -> bool {
         self.0 >= ReasonId::CLOSED.0
+    }
+}
+
+/// A reason that was taken out.
+#[derive(Debug)]
+pub(crate) enum Reason {
+    /// One with nothing to keep, and nothing to drop.
+    Named(&'static CloseReason),
+    Kept(CloseReason),
+}
+
+impl Deref for Reason {
+    type Target = CloseReason;
+
+    #[inline]
+    fn deref(&self) -> &CloseReason {
+        match self {
+            Reason::Named(reason) => reason,
+            Reason::Kept(reason) => reason,
+        }
     }
 }
 
@@ -31,34 +64,34 @@ pub(crate) struct Reasons(Slab<CloseReason>);
 impl Reasons {
     /// Sets the reason of `id`. The first stays, unless it was an orderly one and this is not: then what was to be
     /// orderly has failed.
-    #[inline]
     pub(crate) fn decide(&mut self, id: &mut ReasonId, reason: CloseReason) {
-        let undecided = *id == ReasonId::NONE;
         match reason {
-            CloseReason::Ended if undecided => *id = ReasonId::ENDED,
-            CloseReason::Closed if undecided => *id = ReasonId::CLOSED,
-            CloseReason::Ended | CloseReason::Closed => {}
-            reason => self.decide_against(id, reason),
+            CloseReason::Ended => id.decide(ReasonId::ENDED),
+            CloseReason::Closed => id.decide(ReasonId::CLOSED),
+            _ if !id.is_name() || *id != ReasonId::NONE && wrong!(FirstReasonStays) => {}
+            reason => {
+                let at = self.0.insert(reason);
+                *id = ReasonId(u32::try_from(at).expect("no more reasons than slots"));
+            }
         }
     }
 
-    /// Sets a reason that is not orderly.
-    #[cold]
-    fn decide_against(&mut self, id: &mut ReasonId, reason: CloseReason) {
-        let stays = *id != ReasonId::NONE && wrong!(FirstReasonStays);
-        if id.is_name() && !stays {
-            let at = self.0.insert(reason);
-            *id = ReasonId(u32::try_from(at).expect("no more reasons than slots"));
+    /// Forgets the reason of `id`.
+    #[inline]
+    pub(crate) fn forget(&mut self, id: &mut ReasonId) {
+        if !id.is_name() {
+            self.0.remove(id.0 as usize);
         }
+        *id = ReasonId::NONE;
     }
 
     /// Takes the reason of `id`: [`CloseReason::Closed`] if none was decided.
     #[inline]
-    pub(crate) fn take(&mut self, id: &mut ReasonId) -> CloseReason {
+    pub(crate) fn take(&mut self, id: &mut ReasonId) -> Reason {
         match std::mem::replace(id, ReasonId::NONE) {
-            ReasonId::ENDED => CloseReason::Ended,
-            ReasonId::CLOSED | ReasonId::NONE => CloseReason::Closed,
-            ReasonId(at) => self.0.remove(at as usize),
+            ReasonId::ENDED => Reason::Named(&CloseReason::Ended),
+            ReasonId::CLOSED | ReasonId::NONE => Reason::Named(&CloseReason::Closed),
+            ReasonId(at) => Reason::Kept(self.0.remove(at as usize)),
         }
     }
 
@@ -88,7 +121,7 @@ mod tests {
             reasons.decide(&mut id, then);
             assert_eq!(reasons.take(&mut id).to_string(), told);
             assert_eq!((reasons.len(), id), (0, ReasonId::NONE));
-            assert!(matches!(reasons.take(&mut id), CloseReason::Closed), "none was decided since");
+            assert!(matches!(*reasons.take(&mut id), CloseReason::Closed), "none was decided since");
         }
     }
 

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::reasons::ReasonId;
 use super::*;
 
 const MS: Duration = Duration::from_millis(1);

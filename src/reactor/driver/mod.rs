@@ -271,7 +271,8 @@ impl<H: Handler, N: Network> Reactor<H, N> {
                 Ok(())
             });
         }
-        self.cx.begin_close(index, step, reason);
+        self.cx.table.decide(index, reason);
+        self.cx.begin_close(index, step);
     }
 
     /// Calls the handler for a connection and closes it if the answer says so.
@@ -299,14 +300,19 @@ impl<H: Handler, N: Network> Reactor<H, N> {
     /// Timers set in the callbacks that just ended count from now.
     #[inline]
     pub(in crate::reactor) fn start_timers(&mut self) {
-        if wrong!(TimerFromStaleNow) {
-            self.cx.fresh.clear();
-        }
         if !self.cx.fresh.is_empty() {
-            let now = self.net.now();
-            for (id, after) in self.cx.fresh.drain(..) {
-                self.cx.table.timers.postpone(id, now, now + after);
-            }
+            self.start_fresh_timers();
+        }
+    }
+
+    #[inline(never)]
+    fn start_fresh_timers(&mut self) {
+        if wrong!(TimerFromStaleNow) {
+            return self.cx.fresh.clear();
+        }
+        let now = self.net.now();
+        for (id, after) in self.cx.fresh.drain(..) {
+            self.cx.table.timers.postpone(id, now, now + after);
         }
     }
 }
