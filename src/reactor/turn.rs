@@ -171,10 +171,15 @@ impl<H: Handler, N: Network> Reactor<H, N> {
             self.cx.stats.stale_events += 1;
             return;
         };
-        if !slot.odd.is_none() || !readiness.without(Readiness::WRITABLE).is_empty() {
+        let plain = readiness.without(Readiness::WRITABLE);
+        if slot.odd.is_none() && plain == Readiness::READABLE.or(Readiness::READ_CLOSED) {
+            self.serve_ending(id);
+        } else if !slot.odd.is_none() || !plain.is_empty() {
             self.visit(id, readiness);
-            self.after_visit(id);
+        } else {
+            return;
         }
+        self.after_visit(id);
     }
 
     fn dispatch_other(&mut self, token: Token, readiness: Readiness) {

@@ -3,16 +3,68 @@
 //! It knows what follows from an end that was read. It does not know how input gets here, nor how our side ends.
 
 use std::io::ErrorKind;
+use std::mem;
 
 use crate::codec::Decoder;
 use crate::conn::state::{State, Step};
 use crate::error::{Close, CloseReason};
-use crate::handler::{Conn, Handler};
+use crate::handler::{Conn, Frame, Handler};
+use crate::id::ConnId;
 use crate::net::{Network, Stream as _};
 use crate::reactor::Reactor;
 use crate::table::slot::Odd;
 
 impl<H: Handler, N: Network> Reactor<H, N> {
+    /// Serves a connection about which nothing is odd but that its peer has ended its side.
+    // The straight way for the end, as `serve_plain` is for bytes. Nearly always the end is all there is, for who waits
+    // for an answer ends its side behind it; and there is nothing left over, and nothing to be sent after it.
+    pub(in crate::reactor) fn serve_ending(&mut self, id: ConnId) {
+        let index = id.slot();
+        let link = self.links[index].as_mut().expect("a slot in use has its link");
+        self.cx.stats.calls.recv += 1;
+        match link.stream.recv(&mut self.recv_buf) {
+            Ok(0) => {}
+            Ok(n) => return self.serve_before_end(index, n),
+            result => return self.recv_oddly(id, result),
+        }
+        self.cx.begin_plain(id);
+        self.cx.table.slots[index].odd.set(Odd::ENDED);
+        let end = link.codec.end(&[]);
+        if !matches!(end, Ok(None)) || !self.cx.config.half_close || wrong!(HalfCloseEndsBoth) {
+            self.deliver_end(index, end, 0);
+            self.half_close(index);
+            return self.settle(index);
+        }
+        self.cx.table.step(index, Step::PeerEnded);
+        let conn = Conn { id, codec: &mut link.codec, session: &mut link.session };
+        if let Err(close) = self.handler.half_closed(&mut self.cx, conn) {
+            self.cx.close(id, close);
+        }
+        let slot = &self.cx.table.slots[index];
+        let is_flushed = slot.odd == Odd::ENDED.or(Odd::NOT_OPEN) && self.cx.out.is_empty();
+        if slot.state != State::Flushing || !is_flushed {
+            return self.settle(index);
+        }
+        self.cx.table.step(index, Step::Flushed);
+        self.cx.leave();
+        self.start_timers();
+    }
+
+    /// Bytes came with the end: behind them it is read.
+    #[inline(never)]
+    fn serve_before_end(&mut self, index: usize, n: usize) {
+        let slot = &mut self.cx.table.slots[index];
+        slot.odd.set(Odd::UNREAD.or(Odd::READ_AGAIN));
+        let id = slot.id;
+        self.cx.begin_plain(id);
+        self.received(index, Ok(n), self.recv_buf.len());
+        let buf = mem::take(&mut self.recv_buf);
+        self.feed_and_keep(index, &buf[..n]);
+        self.recv_buf = buf;
+        self.read_within(index, self.cx.config.bytes_per_turn.saturating_sub(n));
+        self.settle(index);
+    }
+
     /// The peer's end was read: the codec says what the bytes left over are, then the handler is told.
     pub(super) fn peer_ended(&mut self, index: usize) {
         let slot = &mut self.cx.table.slots[index];
@@ -27,25 +79,8 @@ impl<H: Handler, N: Network> Reactor<H, N> {
         // Not counted while it is lent: a callback that panics takes it along.
         self.cx.table.tails_held -= tail.as_ref().map_or(0, |tail| tail.capacity());
         let rest = tail.as_ref().map_or(&[][..], |tail| tail.bytes());
-        match link.codec.end(rest) {
-            Ok(Some(_)) if wrong!(LastFrameDropped) => {}
-            Ok(Some(frame)) => {
-                self.cx.stats.frames += 1;
-                let id = self.cx.current;
-                let conn = Conn { id, codec: &mut link.codec, session: &mut link.session };
-                if let Err(close) = self.handler.received(&mut self.cx, conn, frame) {
-                    self.cx.close(id, close);
-                }
-            }
-            Ok(None) if rest.is_empty() || wrong!(TruncatedIsOrderly) => {}
-            Ok(None) => {
-                let bytes = rest.len();
-                self.refuse(index, Step::CloseFlush, CloseReason::Truncated { bytes });
-            }
-            Err(error) => {
-                self.refuse(index, Step::CloseFlush, CloseReason::Frame(Box::new(error)));
-            }
-        }
+        let end = link.codec.end(rest);
+        self.deliver_end(index, end, rest.len());
         if let Some(tail) = tail {
             self.spare_tails.put(tail);
         }
@@ -53,6 +88,30 @@ impl<H: Handler, N: Network> Reactor<H, N> {
         if self.cx.table.slots[index].odd.any(Odd::ERROR) {
             // A reset came behind the end, in the same event. No other will tell of it.
             self.ask_for_error(index);
+        }
+    }
+
+    /// Deals with what the codec makes of the `left` bytes that are left over at the end.
+    fn deliver_end(
+        &mut self,
+        index: usize,
+        end: Result<Option<Frame<'_, H>>, <H::Codec as Decoder>::Error>,
+        left: usize,
+    ) {
+        match end {
+            Ok(Some(_)) if wrong!(LastFrameDropped) => {}
+            Ok(Some(frame)) => {
+                self.cx.stats.frames += 1;
+                let id = self.cx.current;
+                let link = self.links[index].as_mut().expect("a slot in use has its link");
+                let conn = Conn { id, codec: &mut link.codec, session: &mut link.session };
+                if let Err(close) = self.handler.received(&mut self.cx, conn, frame) {
+                    self.cx.close(id, close);
+                }
+            }
+            Ok(None) if left == 0 || wrong!(TruncatedIsOrderly) => {}
+            Ok(None) => self.refuse(index, Step::CloseFlush, CloseReason::Truncated { bytes: left }),
+            Err(error) => self.refuse(index, Step::CloseFlush, CloseReason::Frame(Box::new(error))),
         }
     }
 

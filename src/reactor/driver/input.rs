@@ -39,7 +39,12 @@ impl<H: Handler, N: Network> Reactor<H, N> {
     /// connection is held back.
     pub(super) fn read(&mut self, index: usize) {
         self.cx.frames_left = self.cx.config.frames_per_turn;
-        let mut bytes = self.cx.config.bytes_per_turn;
+        self.read_within(index, self.cx.config.bytes_per_turn);
+    }
+
+    /// The same within what is left of a budget: so many bytes, and `Context::frames_left`.
+    pub(super) fn read_within(&mut self, index: usize, bytes: usize) {
+        let mut bytes = bytes;
         loop {
             let slot = &mut self.cx.table.slots[index];
             if slot.odd.any(Odd::CLOSING) {
