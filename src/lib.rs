@@ -101,6 +101,7 @@
 //! - A request takes one `recv` and one `send`, a batch of pipelined ones one of each, a connection one `epoll_ctl`.
 //! - A frame is a slice of the receive buffer, which all connections share: nothing is copied between the kernel and
 //!   the handler, unless a frame comes in more than one receive.
+//! - In steady state nothing is allocated: not for a request, a connection, a timer or a receiver of a broadcast.
 //! - Nothing wakes up without a reason: an idle reactor makes no system call.
 //!
 //! # Features
