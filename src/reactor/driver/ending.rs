@@ -25,7 +25,13 @@ impl<H: Handler, N: Network> Reactor<H, N> {
         match link.stream.recv(&mut self.recv_buf) {
             Ok(0) => {}
             Ok(n) => return self.serve_before_end(index, n),
-            result => return self.recv_oddly(id, result),
+            Err(error) => {
+                if error.kind() == ErrorKind::Interrupted {
+                    // The end is still to come, behind whatever the next receive brings.
+                    self.cx.table.slots[index].odd.set(Odd::READ_AGAIN);
+                }
+                return self.recv_oddly(id, Err(error));
+            }
         }
         self.cx.begin_plain(id);
         self.cx.table.slots[index].odd.set(Odd::ENDED);
