@@ -44,6 +44,7 @@ pub(crate) fn command(server: &Listed, arguments: &[&str]) -> Command {
 /// A server that is killed when the test is over, however it ends.
 pub(crate) struct Server {
     child: Child,
+    name: String,
     protocol: String,
     addr: SocketAddr,
 }
@@ -52,12 +53,18 @@ impl Server {
     pub(crate) fn start(server: &Listed, arguments: &[&str]) -> io::Result<Server> {
         let mut child = command(server, arguments).stdout(Stdio::piped()).spawn()?;
         match addr_of(&mut child) {
-            Ok(addr) => Ok(Server { child, protocol: server.protocol.clone(), addr }),
+            Ok(addr) => {
+                Ok(Server { child, name: server.name.clone(), protocol: server.protocol.clone(), addr })
+            }
             Err(error) => {
                 end(&mut child);
                 Err(error)
             }
         }
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
     }
 
     pub(crate) fn connect(&self) -> io::Result<TcpStream> {
