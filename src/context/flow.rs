@@ -40,7 +40,7 @@ impl Context {
     /// The pause is right where output answers input: a peer that does not read is not served. It is wrong where
     /// output comes from elsewhere, as in a proxy. A proxy's upstream that echoes, and pauses likewise, would not read
     /// until the proxy does, which would not read until the upstream does, until the write timeout ends both. A proxy
-    /// turns it off and pauses the side that *produces* the output, by [`Sent::OverHigh`], `pause` and `writable`.
+    /// turns it off and pauses the side that *produces* the output, by [`Sent::OverHigh`](crate::Sent::OverHigh), `pause` and `writable`.
     /// The hard limit of the queue holds all the same.
     pub fn auto_pause(&mut self, target: ConnId, on: bool) {
         let queued = self.queued(target);
