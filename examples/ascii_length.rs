@@ -48,7 +48,7 @@ impl Handler for Caller {
     type Codec = AsciiLength;
     type Session = ();
 
-    fn opened(&mut self, cx: &mut Context, _: &Peer) -> Option<(AsciiLength, ())> {
+    fn opened(&mut self, cx: &mut Context, _: &Peer<'_>) -> Option<(AsciiLength, ())> {
         cx.send(&self.messages);
         cx.finish(cx.id());
         Some((AsciiLength::new(), ()))

@@ -60,7 +60,7 @@ impl Handler for Chat {
     type Codec = Lines;
     type Session = Option<Person>;
 
-    fn opened(&mut self, cx: &mut Context, _: &Peer) -> Option<(Lines, Option<Person>)> {
+    fn opened(&mut self, cx: &mut Context, _: &Peer<'_>) -> Option<(Lines, Option<Person>)> {
         cx.send(b"* welcome! your nickname?\n");
         Some((Lines::new(), None))
     }

@@ -25,7 +25,7 @@ impl Handler for Echo {
     type Codec = Raw;
     type Session = ();
 
-    fn opened(&mut self, cx: &mut Context, peer: &Peer) -> Option<(Raw, ())> {
+    fn opened(&mut self, cx: &mut Context, peer: &Peer<'_>) -> Option<(Raw, ())> {
         log::debug!("{} is connection {}", peer.addr, cx.id());
         Some((Raw::new(), ()))
     }

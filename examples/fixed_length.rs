@@ -80,7 +80,7 @@ impl Handler for Caller {
     type Codec = FixedLength;
     type Session = ();
 
-    fn opened(&mut self, cx: &mut Context, _: &Peer) -> Option<(FixedLength, ())> {
+    fn opened(&mut self, cx: &mut Context, _: &Peer<'_>) -> Option<(FixedLength, ())> {
         self.next(cx);
         Some((codec(), ()))
     }

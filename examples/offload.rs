@@ -78,7 +78,7 @@ impl Handler for Offload {
     type Codec = Lines;
     type Session = ();
 
-    fn opened(&mut self, cx: &mut Context, _: &Peer) -> Option<(Lines, ())> {
+    fn opened(&mut self, cx: &mut Context, _: &Peer<'_>) -> Option<(Lines, ())> {
         self.clients.insert(cx.id(), Client::default());
         Some((Lines::new(), ()))
     }

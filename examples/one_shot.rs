@@ -91,7 +91,7 @@ impl Handler for Counter {
     type Codec = OneRequest;
     type Session = ();
 
-    fn opened(&mut self, _: &mut Context, _: &Peer) -> Option<(OneRequest, ())> {
+    fn opened(&mut self, _: &mut Context, _: &Peer<'_>) -> Option<(OneRequest, ())> {
         Some((OneRequest::new(), ()))
     }
 
@@ -151,7 +151,7 @@ impl Handler for Caller {
     type Codec = ToEnd;
     type Session = ();
 
-    fn opened(&mut self, cx: &mut Context, _: &Peer) -> Option<(ToEnd, ())> {
+    fn opened(&mut self, cx: &mut Context, _: &Peer<'_>) -> Option<(ToEnd, ())> {
         cx.send(&self.request);
         cx.finish(cx.id()); // shutdown(1), once all of it has left
         Some((ToEnd::new(), ()))

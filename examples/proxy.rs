@@ -33,7 +33,7 @@ impl Handler for Proxy {
     /// The other side.
     type Session = ConnId;
 
-    fn opened(&mut self, cx: &mut Context, peer: &Peer) -> Option<(Raw, ConnId)> {
+    fn opened(&mut self, cx: &mut Context, peer: &Peer<'_>) -> Option<(Raw, ConnId)> {
         // What waits for one side came from the other, so that it is the other that pauses, see `received`.
         cx.auto_pause(cx.id(), false);
         if peer.origin == Origin::Connected {

@@ -48,7 +48,7 @@ impl Handler for Pen {
     type Codec = Typed;
     type Session = ();
 
-    fn opened(&mut self, _: &mut Context, _: &Peer) -> Option<(Typed, ())> {
+    fn opened(&mut self, _: &mut Context, _: &Peer<'_>) -> Option<(Typed, ())> {
         Some((Typed::new(payload_bytes), ()))
     }
 
@@ -111,7 +111,7 @@ impl Handler for Caller {
     type Codec = Typed;
     type Session = ();
 
-    fn opened(&mut self, cx: &mut Context, _: &Peer) -> Option<(Typed, ())> {
+    fn opened(&mut self, cx: &mut Context, _: &Peer<'_>) -> Option<(Typed, ())> {
         cx.send(&self.messages);
         self.end(cx);
         Some((Typed::new(payload_bytes), ()))

@@ -34,7 +34,7 @@ impl Handler for Upper {
     type Codec = Lines;
     type Session = Client;
 
-    fn opened(&mut self, _: &mut Context, _: &Peer) -> Option<(Lines, Client)> {
+    fn opened(&mut self, _: &mut Context, _: &Peer<'_>) -> Option<(Lines, Client)> {
         // The last line of a text often lacks its ending, and is answered all the same.
         Some((Lines::new().accept_unterminated(), Client { lines: 0 }))
     }

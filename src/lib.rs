@@ -66,7 +66,7 @@
 //!    pause, set timers, connect, listen, bind sockets for datagrams, stop.
 //! 4. [`Reactor`]: listening, running, looking; [`serve`] is all of it in one line. [`Handle`] is the way in from
 //!    other threads.
-//! 5. [`Config`], [`Listen`] and [`Bind`]: every limit, budget and wait, with its default.
+//! 5. [`Config`], [`Listen`], [`Connect`] and [`Bind`]: every limit, budget and wait, with its default.
 //! 6. [`CloseReason`], [`Stats`], [`ConnInfo`], [`State`]: how it went and how it goes.
 //! 7. [`sim`]: the same program on a network in memory, under every split and every fault, from an ordinary test.
 //!
@@ -74,7 +74,7 @@
 //!
 //! | layer | it knows | rests on |
 //! |---|---|---|
-//! | words: `id`, `readiness`, `instant`, `addr`, `bind`, `config`, `error`, `stats`, `wrong` | names, numbers, reasons | nothing |
+//! | words: `id`, `readiness`, `instant`, `addr`, `bind`, `connect`, `config`, `error`, `socket`, `stats`, `wrong` | names, numbers, reasons | nothing |
 //! | `codec` | bytes and frames | words |
 //! | `conn` | one connection: its states, the tail of its input, its send queue | codec |
 //! | `table` | all connections without their sockets: slots, timers, who needs attention | conn |
@@ -136,6 +136,7 @@ mod addr;
 mod bind;
 mod config;
 mod conn;
+mod connect;
 mod context;
 mod error;
 mod handler;
@@ -143,15 +144,17 @@ mod id;
 mod instant;
 mod reactor;
 mod readiness;
+mod socket;
 mod stats;
 mod table;
 
-pub use addr::Addr;
+pub use addr::{Addr, UnixAddr};
 pub use bind::{Bind, IntoBind};
 /// What is sent to many without being copied: the type of the crate `bytes`, which `send_bytes` and `broadcast` take.
 pub use bytes::Bytes;
 pub use config::{Config, ConfigError, IntoListen, Listen, OnCap};
 pub use conn::state::State;
+pub use connect::Connect;
 pub use context::{Broadcast, ConnInfo, ConnectError, Context, OnSlow, Out, Sent, Stop, TimerError};
 pub use error::{BoxError, Close, CloseKind, CloseReason, Failure, Result, Wait};
 pub use handler::{

@@ -239,7 +239,7 @@ impl Handler for Fan {
     type Codec = Raw;
     type Session = ();
 
-    fn opened(&mut self, cx: &mut Context, _: &Peer) -> Option<(Raw, ())> {
+    fn opened(&mut self, cx: &mut Context, _: &Peer<'_>) -> Option<(Raw, ())> {
         self.members.push(cx.id());
         Some((Raw::new(), ()))
     }
@@ -333,7 +333,7 @@ impl Handler for Flood {
     type Codec = Raw;
     type Session = ();
 
-    fn opened(&mut self, _: &mut Context, _: &Peer) -> Option<(Raw, ())> {
+    fn opened(&mut self, _: &mut Context, _: &Peer<'_>) -> Option<(Raw, ())> {
         Some((Raw::new(), ()))
     }
 
@@ -381,7 +381,7 @@ impl Handler for Timed {
     type Codec = Lines;
     type Session = Option<TimerId>;
 
-    fn opened(&mut self, _: &mut Context, _: &Peer) -> Option<(Lines, Option<TimerId>)> {
+    fn opened(&mut self, _: &mut Context, _: &Peer<'_>) -> Option<(Lines, Option<TimerId>)> {
         Some((Lines::new(), None))
     }
 

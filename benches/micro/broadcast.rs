@@ -58,7 +58,7 @@ impl Handler for Room {
     type Codec = Raw;
     type Session = ();
 
-    fn opened(&mut self, cx: &mut Context, _: &Peer) -> Option<(Raw, ())> {
+    fn opened(&mut self, cx: &mut Context, _: &Peer<'_>) -> Option<(Raw, ())> {
         self.0.push(cx.id());
         Some((Raw::new(), ()))
     }

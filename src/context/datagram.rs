@@ -27,9 +27,9 @@ pub(crate) struct Outbox {
 
 impl Outbox {
     /// The first that waits.
-    pub(crate) fn front(&self) -> Option<(Addr, &[u8])> {
-        let &(to, len) = self.waiting.front()?;
-        Some((to, &self.bytes[self.gone..self.gone + len]))
+    pub(crate) fn front(&self) -> Option<(&Addr, &[u8])> {
+        let (to, len) = self.waiting.front()?;
+        Some((to, &self.bytes[self.gone..self.gone + *len]))
     }
 
     /// Drops the first that waits: it was sent, or never will be.
@@ -181,7 +181,7 @@ mod tests {
                 expected.push_back(datagram);
             }
             let next = expected.pop_front().expect("as many as were pushed");
-            assert_eq!(outbox.front(), Some((Addr::Unnamed, &next[..])));
+            assert_eq!(outbox.front(), Some((&Addr::Unnamed, &next[..])));
             outbox.pop();
             assert!(outbox.bytes.len() <= 2 * outbox.held() + 8, "{outbox:?}");
         }

@@ -9,7 +9,7 @@ use crate::conn::state::State;
 use crate::id::ConnId;
 
 /// One connection at one moment.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct ConnInfo {
     /// Its name.

@@ -25,12 +25,11 @@ pub use out::Out;
 pub use send::{Broadcast, OnSlow, Sent};
 
 use std::fmt;
-use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::addr::Addr;
 use crate::config::{Config, Listen};
 use crate::conn::state::State;
+use crate::connect::Connect;
 use crate::error::{BoxError, Close};
 use crate::id::{ConnId, ListenerId, TimerId};
 use crate::instant::Instant;
@@ -154,7 +153,7 @@ pub(crate) enum Fault {
 #[derive(Debug)]
 pub(crate) struct ConnectWish {
     pub(crate) id: ConnId,
-    pub(crate) addr: SocketAddr,
+    pub(crate) connect: Connect,
     pub(crate) key: u64,
 }
 
@@ -298,7 +297,7 @@ impl Context {
     ///     type Codec = Lines;
     ///     type Session = bool; // whether it has answered the last one
     ///
-    ///     fn opened(&mut self, cx: &mut Context, _: &Peer) -> Option<(Lines, bool)> {
+    ///     fn opened(&mut self, cx: &mut Context, _: &Peer<'_>) -> Option<(Lines, bool)> {
     ///         cx.set_timer(cx.id(), EVERY, PING).ok()?; // no timer left: turned away
     ///         Some((Lines::new(), true))
     ///     }
@@ -357,7 +356,7 @@ impl Context {
         id
     }
 
-    /// Connects to `addr` after the callback.
+    /// Connects to `to` after the callback: an address, or a [`Connect`] with options.
     ///
     /// The id is good at once: what is sent to it waits in its queue until it is connected. Then
     /// `Handler::opened` is called, with `key` in `Peer::key`. Should it fail, be closed before, or take
@@ -383,7 +382,7 @@ impl Context {
     ///     type Codec = Raw;
     ///     type Session = ConnId; // the other end
     ///
-    ///     fn opened(&mut self, cx: &mut Context, _: &Peer) -> Option<(Raw, ConnId)> {
+    ///     fn opened(&mut self, cx: &mut Context, _: &Peer<'_>) -> Option<(Raw, ConnId)> {
     ///         let id = cx.id();
     ///         cx.auto_pause(id, false); // what waits for it came from the other side
     ///         if let Some(client) = self.clients.remove(&id) {
@@ -402,17 +401,18 @@ impl Context {
     ///     // `half_closed`, `closed` and `connect_failed` pass the end on to the other side.
     /// }
     /// ```
-    pub fn connect(&mut self, addr: SocketAddr, key: u64) -> Result<ConnId, ConnectError> {
+    pub fn connect(&mut self, to: impl Into<Connect>, key: u64) -> Result<ConnId, ConnectError> {
+        let connect = to.into();
         let limit = self.connections_max;
         if self.table.open >= limit {
             return Err(ConnectError { limit });
         }
         let id = self
             .table
-            .insert(Addr::from(addr), State::Connecting, self.now)
+            .insert(connect.to.clone(), State::Connecting, self.now)
             .ok_or(ConnectError { limit: self.table.open })?;
         self.stats.open = self.table.open;
-        self.wishes.connect.push(ConnectWish { id, addr, key });
+        self.wishes.connect.push(ConnectWish { id, connect, key });
         Ok(id)
     }
 
@@ -444,7 +444,7 @@ impl Context {
         ConnInfo {
             id: slot.id,
             state: slot.state,
-            peer: slot.peer,
+            peer: slot.peer.clone(),
             queued: self.queued(slot.id),
             received: slot.received,
             sent: slot.sent,

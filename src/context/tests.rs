@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use super::*;
+use crate::addr::Addr;
 use crate::codec::Put as _;
 
 /// The low mark, the high mark and the limit of every connection here.
@@ -124,7 +125,7 @@ fn refusals_name_the_limit_that_was_reached() {
     assert_eq!(TimerError::Closed.to_string(), "timer for a connection that is gone");
     assert_eq!(TimerError::NotOpen.to_string(), "timer for a connection that is not open yet");
     let (mut cx, ..) = serving();
-    let addr = SocketAddr::from(([127, 0, 0, 1], 9));
+    let addr = std::net::SocketAddr::from(([127, 0, 0, 1], 9));
     cx.connections_max = 2;
     let refused = cx.connect(addr, 0).map_err(|error| error.to_string());
     assert_eq!(refused, Err("connection beyond the limit of 2 (connections_max)".into()));

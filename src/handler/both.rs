@@ -47,7 +47,7 @@ impl<A, B, F> Both<A, B, F>
 where
     A: Handler,
     B: Handler,
-    F: FnMut(&Peer) -> Side,
+    F: FnMut(&Peer<'_>) -> Side,
 {
     /// Combines two handlers; `choose` says which serves a new connection.
     pub fn new(left: A, right: B, choose: F) -> Both<A, B, F> {
@@ -80,12 +80,12 @@ impl<A, B, F> Handler for Both<A, B, F>
 where
     A: Handler,
     B: Handler,
-    F: FnMut(&Peer) -> Side,
+    F: FnMut(&Peer<'_>) -> Side,
 {
     type Codec = Either<A::Codec, B::Codec>;
     type Session = Either<A::Session, B::Session>;
 
-    fn opened(&mut self, cx: &mut Context, peer: &Peer) -> Option<(Self::Codec, Self::Session)> {
+    fn opened(&mut self, cx: &mut Context, peer: &Peer<'_>) -> Option<(Self::Codec, Self::Session)> {
         match (self.choose)(peer) {
             Side::Left => {
                 self.left.opened(cx, peer).map(|(codec, session)| (Either::A(codec), Either::A(session)))

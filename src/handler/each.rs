@@ -53,7 +53,7 @@ where
     type Codec = D;
     type Session = ();
 
-    fn opened(&mut self, _: &mut Context, _: &Peer) -> Option<(D, ())> {
+    fn opened(&mut self, _: &mut Context, _: &Peer<'_>) -> Option<(D, ())> {
         Some(((self.codec)(), ()))
     }
 

@@ -19,6 +19,7 @@ use crate::codec::Decoder;
 use crate::context::Context;
 use crate::error::{Close, CloseReason, Result};
 use crate::id::{ConnId, DatagramId, ListenerId};
+use crate::socket::Socket;
 
 /// The frames of a handler's codec. Where they are byte slices, as most codecs' are, a program may as well write
 /// `&[u8]` in its `received`.
@@ -44,15 +45,19 @@ impl<H: Handler + ?Sized> fmt::Debug for Conn<'_, H> {
 }
 
 /// Who is at the other end of a new connection, and how it came in.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+///
+/// It also lends the socket to be asked, which nothing else does: in `opened` is the place to look at it, and not before
+/// it is of use, as each question is a system call.
+#[derive(Clone, Debug)]
 #[non_exhaustive]
-pub struct Peer {
+pub struct Peer<'s> {
     /// Its address, in canonical form.
     pub addr: Addr,
     /// How the connection came to be.
     pub origin: Origin,
     /// The number given with [`Listen::key`](crate::Listen::key), when connecting, or when adopting.
     pub key: u64,
+    socket: &'s dyn Socket,
 }
 
 /// One datagram, lent to a callback.
@@ -64,7 +69,7 @@ pub struct Datagram<'a> {
     /// The number given with [`Bind::key`](crate::Bind::key).
     pub key: u64,
     /// Who sent it, in canonical form. Anyone can write anybody's address there.
-    pub from: Addr,
+    pub from: &'a Addr,
     /// What is in it. A datagram may be empty, which is no end of anything.
     pub bytes: &'a [u8],
     /// Whether it had more bytes than `Config::recv_buffer_bytes`; they are lost. From 65,535 on, none over IP has.
@@ -75,7 +80,7 @@ impl<'a> Datagram<'a> {
     pub(crate) fn new(
         socket: DatagramId,
         key: u64,
-        from: Addr,
+        from: &'a Addr,
         bytes: &'a [u8],
         truncated: bool,
     ) -> Datagram<'a> {
@@ -95,9 +100,15 @@ pub enum Origin {
     Adopted,
 }
 
-impl Peer {
-    pub(crate) fn new(addr: Addr, origin: Origin, key: u64) -> Peer {
-        Peer { addr, origin, key }
+impl<'s> Peer<'s> {
+    pub(crate) fn new(addr: Addr, origin: Origin, key: u64, socket: &'s dyn Socket) -> Peer<'s> {
+        Peer { addr, origin, key, socket }
+    }
+
+    /// Our own address of this connection: which of the machine's addresses the peer chose, and the port. One system
+    /// call.
+    pub fn local_addr(&self) -> io::Result<Addr> {
+        self.socket.local_addr()
     }
 }
 
@@ -126,7 +137,7 @@ impl Peer {
 ///     type Codec = Lines;
 ///     type Session = ();
 ///
-///     fn opened(&mut self, _: &mut Context, _: &Peer) -> Option<(Lines, ())> {
+///     fn opened(&mut self, _: &mut Context, _: &Peer<'_>) -> Option<(Lines, ())> {
 ///         Some((Lines::new(), ()))
 ///     }
 ///
@@ -145,7 +156,7 @@ pub trait Handler {
 
     /// A connection was accepted, connected or adopted; `cx.id()` names it, and a greeting may be sent at once.
     /// `None` turns it away: it is reset, and nothing more is heard of it.
-    fn opened(&mut self, cx: &mut Context, peer: &Peer) -> Option<(Self::Codec, Self::Session)>;
+    fn opened(&mut self, cx: &mut Context, peer: &Peer<'_>) -> Option<(Self::Codec, Self::Session)>;
 
     /// One whole frame arrived. An `Err` closes this connection.
     fn received(&mut self, cx: &mut Context, conn: Conn<'_, Self>, frame: Frame<'_, Self>) -> Result;

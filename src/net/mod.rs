@@ -8,16 +8,17 @@ pub mod os;
 
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::addr::Addr;
 use crate::bind::Bind;
 use crate::config::Listen;
+use crate::connect::Connect;
 use crate::id::{ConnId, DatagramId, ListenerId};
 use crate::instant::Instant;
 use crate::readiness::Readiness;
+use crate::socket::Socket;
 
 /// Who a readiness event is for: one number, as a poll carries it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -137,8 +138,9 @@ pub trait Network: sealed::Sealed + fmt::Debug {
     /// kernel would wake one. If it can be sent from already, the next poll tells.
     fn watch_room(&mut self, socket: &Self::Datagram, id: DatagramId, on: bool) -> io::Result<()>;
 
-    /// Begins to connect to `addr`. The stream is connected once an event says so and it has no error.
-    fn connect(&mut self, addr: SocketAddr) -> io::Result<Self::Stream>;
+    /// Begins to connect to `addr`, with the options of `how`. The stream is connected once an event says so and it has
+    /// no error.
+    fn connect(&mut self, addr: &Addr, how: &Connect) -> io::Result<Self::Stream>;
 
     /// Registers a stream under its connection's id. What it is ready for already is an event.
     fn register(&mut self, stream: &Self::Stream, id: ConnId, interest: Interest) -> io::Result<()>;
@@ -211,7 +213,7 @@ pub trait Listener: fmt::Debug {
 }
 
 /// A connected byte stream. Every call returns at once; dropping it closes it.
-pub trait Stream: fmt::Debug {
+pub trait Stream: Socket {
     /// Receives into `buf`, which is not empty. `Ok(0)` is the peer's end.
     fn recv(&self, buf: &mut [u8]) -> io::Result<usize>;
 
@@ -234,9 +236,6 @@ pub trait Stream: fmt::Debug {
     /// read: before, it would swallow a reset that comes before data still unread.
     fn take_error(&self) -> io::Result<Option<io::Error>>;
 
-    /// Our own address.
-    fn local_addr(&self) -> io::Result<Addr>;
-
     /// The peer's address; fails once the connection is reset.
     fn peer_addr(&self) -> io::Result<Addr>;
 }
@@ -248,14 +247,14 @@ pub trait Datagram: fmt::Debug {
 
     /// Sends one datagram, whole or not at all; to [`Addr::Unnamed`], to whom the socket is connected to. An error of
     /// an earlier send may come instead.
-    fn send(&self, bytes: &[u8], to: Addr) -> io::Result<()>;
+    fn send(&self, bytes: &[u8], to: &Addr) -> io::Result<()>;
 
     /// Our own address.
     fn local_addr(&self) -> io::Result<Addr>;
 }
 
 /// A datagram that was received.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Arrival {
     /// How many bytes of it are in the buffer.
     pub(crate) len: usize,

@@ -7,6 +7,7 @@ use std::io;
 
 use super::listening::Listening;
 use super::{Link, Reactor, Run};
+use crate::addr::Addr;
 use crate::config::OnCap;
 use crate::conn::state::State;
 use crate::error::CloseReason;
@@ -155,14 +156,14 @@ impl<H: Handler, N: Network> Reactor<H, N> {
         let listening = &self.listeners[at];
         match listening.listener.accept() {
             Ok((stream, addr)) => {
-                let peer = Peer::new(addr, Origin::Accepted(listening.id), listening.key);
+                let (origin, key) = (Origin::Accepted(listening.id), listening.key);
                 let max = self.cx.config.connections_per_address_max;
-                if capped || max.is_some_and(|max| !self.cx.table.admit(addr, max)) {
+                if capped || max.is_some_and(|max| !self.cx.table.admit(&addr, max)) {
                     self.cx.stats.refused += 1;
                     self.turn_away(stream);
                 } else {
                     self.cx.stats.accepted += 1;
-                    let id = self.open(stream, &peer);
+                    let id = self.open(stream, addr, origin, key);
                     self.after_visit(id.unwrap_or(ConnId::NONE));
                 }
                 Accepted::One
@@ -233,12 +234,12 @@ impl<H: Handler, N: Network> Reactor<H, N> {
     }
 
     /// Gives a stream a slot and a place in the poll.
-    pub(super) fn open(&mut self, stream: N::Stream, peer: &Peer) -> Option<ConnId> {
-        let accepted = matches!(peer.origin, Origin::Accepted(_));
+    pub(super) fn open(&mut self, stream: N::Stream, peer: Addr, origin: Origin, key: u64) -> Option<ConnId> {
+        let accepted = matches!(origin, Origin::Accepted(_));
         let counted = accepted && self.cx.config.connections_per_address_max.is_some();
-        let Some(id) = self.cx.table.insert(peer.addr, State::Open, self.cx.now) else {
+        let Some(id) = self.cx.table.insert(peer.clone(), State::Open, self.cx.now) else {
             if counted {
-                self.cx.table.dismiss(peer.addr);
+                self.cx.table.dismiss(&peer);
             }
             self.cx.stats.refused += 1;
             self.turn_away(stream);
@@ -247,7 +248,7 @@ impl<H: Handler, N: Network> Reactor<H, N> {
         self.cx.table.slots[id.slot()].counted = counted;
         self.cx.stats.open = self.cx.table.open;
         self.cx.begin_plain(id);
-        if !self.introduce(id, stream, peer) {
+        if !self.introduce(id, stream, peer, origin, key) {
             return None;
         }
         let index = id.slot();
@@ -273,9 +274,17 @@ impl<H: Handler, N: Network> Reactor<H, N> {
     }
 
     /// Shows a new connection to the handler; whether it is wanted. If not, it is reset and its slot is free.
-    pub(super) fn introduce(&mut self, id: ConnId, stream: N::Stream, peer: &Peer) -> bool {
+    pub(super) fn introduce(
+        &mut self,
+        id: ConnId,
+        stream: N::Stream,
+        peer: Addr,
+        origin: Origin,
+        key: u64,
+    ) -> bool {
         let mut made = None;
-        self.guard(|reactor| made = reactor.handler.opened(&mut reactor.cx, peer));
+        let peer = Peer::new(peer, origin, key, &stream);
+        self.guard(|reactor| made = reactor.handler.opened(&mut reactor.cx, &peer));
         let Some((codec, session)) = made else {
             self.cx.leave();
             self.cx.out.clear();

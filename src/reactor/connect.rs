@@ -5,14 +5,14 @@
 
 use std::fmt;
 use std::io::{self, ErrorKind};
-use std::net::SocketAddr;
 
 use super::{Reactor, Run};
 use crate::addr::Addr;
 use crate::conn::state::{State, Step};
+use crate::connect::Connect;
 use crate::context::ConnectWish;
 use crate::error::CloseReason;
-use crate::handler::{Handler, Origin, Peer};
+use crate::handler::{Handler, Origin};
 use crate::id::ConnId;
 use crate::net::{Interest, Network};
 use crate::table::slot::Odd;
@@ -21,12 +21,12 @@ use crate::table::slot::Odd;
 pub(super) struct Attempt<N: Network> {
     /// None when it failed at once or was closed before it began: only the report is owed.
     stream: Option<N::Stream>,
-    peer: Peer,
+    key: u64,
 }
 
 impl<N: Network> fmt::Debug for Attempt<N> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Attempt").field("peer", &self.peer).finish_non_exhaustive()
+        f.debug_struct("Attempt").field("key", &self.key).finish_non_exhaustive()
     }
 }
 
@@ -42,13 +42,12 @@ impl<H: Handler, N: Network> Reactor<H, N> {
     pub(super) fn grant_connects(&mut self) {
         let mut wishes = std::mem::take(&mut self.cx.wishes.connect);
         for wish in wishes.drain(..) {
-            let ConnectWish { id, addr, key } = wish;
+            let ConnectWish { id, connect, key } = wish;
             let index = id.slot();
-            let peer = Peer::new(Addr::from(addr), Origin::Connected, key);
-            let mut attempt = Attempt { stream: None, peer };
+            let mut attempt = Attempt { stream: None, key };
             // Unless it was closed again before it began.
             if self.cx.table.slots[index].state == State::Connecting {
-                match self.begin_connect(addr, id) {
+                match self.begin_connect(&connect, id) {
                     Ok(stream) => {
                         attempt.stream = Some(stream);
                         self.cx.table.rearm(index, &self.cx.config, self.cx.now);
@@ -62,8 +61,8 @@ impl<H: Handler, N: Network> Reactor<H, N> {
         self.cx.wishes.connect = wishes;
     }
 
-    fn begin_connect(&mut self, addr: SocketAddr, id: ConnId) -> io::Result<N::Stream> {
-        let stream = self.net.connect(addr)?;
+    fn begin_connect(&mut self, connect: &Connect, id: ConnId) -> io::Result<N::Stream> {
+        let stream = self.net.connect(&connect.to, connect)?;
         self.cx.stats.calls.register += 1;
         self.net.register(&stream, id, Interest::InputAndOutput)?;
         Ok(stream)
@@ -81,14 +80,15 @@ impl<H: Handler, N: Network> Reactor<H, N> {
 
     fn connected(&mut self, id: ConnId) {
         let index = id.slot();
-        let Some(Attempt { stream: Some(stream), peer }) = self.attempts.remove(&id) else { return };
+        let Some(Attempt { stream: Some(stream), key }) = self.attempts.remove(&id) else { return };
         self.cx.table.step(index, Step::Connected);
         let now = self.cx.now;
         let slot = &mut self.cx.table.slots[index];
+        let peer = slot.peer.clone();
         (slot.opened_at, slot.last_activity, slot.since) = (now, now, now);
         self.cx.stats.connected += 1;
         self.cx.begin(id);
-        if !self.introduce(id, stream, &peer) {
+        if !self.introduce(id, stream, peer, Origin::Connected, key) {
             return;
         }
         let slot = &mut self.cx.table.slots[index];
@@ -115,7 +115,7 @@ impl<H: Handler, N: Network> Reactor<H, N> {
             self.accepting.pause.cut_short();
         }
         drop(attempt.stream);
-        let key = attempt.peer.key;
+        let key = attempt.key;
         self.cx.stats.connects_failed += 1;
         self.cx.begin(id);
         self.guard(|reactor| reactor.handler.connect_failed(&mut reactor.cx, key, reason));

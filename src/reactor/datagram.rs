@@ -109,7 +109,7 @@ impl<H: Handler, N: Network> Reactor<H, N> {
             if let Ok(arrival) = &result {
                 self.cx.stats.datagrams_received += 1;
                 let bytes = &buf[..arrival.len];
-                let datagram = Datagram::new(id, key, arrival.from, bytes, arrival.truncated);
+                let datagram = Datagram::new(id, key, &arrival.from, bytes, arrival.truncated);
                 self.guard(|reactor| reactor.handler.datagram(&mut reactor.cx, datagram));
             }
             self.recv_buf = buf;

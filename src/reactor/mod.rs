@@ -41,7 +41,7 @@ use crate::config::{Config, IntoListen};
 use crate::conn::tail::{SpareTails, Tail};
 use crate::context::{ConnInfo, Context};
 use crate::error::CloseReason;
-use crate::handler::{Handler, Origin, Peer};
+use crate::handler::{Handler, Origin};
 use crate::id::{ConnId, ListenerId};
 use crate::instant::Instant;
 use crate::net::os::{Os, OsStream};
@@ -400,8 +400,7 @@ impl<H: Handler, N: Network> Reactor<H, N> {
         let addr = stream.peer_addr()?;
         self.cx.now = self.net.now();
         self.cx.stats.adopted += 1;
-        let id =
-            self.or_abandon(|reactor| Ok(reactor.open(stream, &Peer::new(addr, Origin::Adopted, key))))?;
+        let id = self.or_abandon(|reactor| Ok(reactor.open(stream, addr, Origin::Adopted, key)))?;
         self.adopted.extend(id);
         Ok(id)
     }

@@ -124,14 +124,14 @@ impl<H: Handler> Handler for Watched<H> {
     type Codec = H::Codec;
     type Session = H::Session;
 
-    fn opened(&mut self, cx: &mut Context, peer: &Peer) -> Option<(H::Codec, H::Session)> {
+    fn opened(&mut self, cx: &mut Context, peer: &Peer<'_>) -> Option<(H::Codec, H::Session)> {
         let id = cx.id();
         let made = self.inner.opened(cx, peer);
         let what = if made.is_some() { What::Opened } else { What::TurnedAway };
         self.note(what, id, 0, || {
             format!("opened, from {}{}", peer.addr, if made.is_some() { "" } else { ", not wanted" })
         });
-        self.pass_with(cx, |world| world.cut_peer(peer.addr));
+        self.pass_with(cx, |world| world.cut_peer(&peer.addr));
         if made.is_some() && self.conns.insert(id, Told::Opened).is_some() {
             self.world.borrow_mut().violated(|| format!("`opened` twice for {id}"));
         }

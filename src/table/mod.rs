@@ -144,12 +144,13 @@ impl Table {
             slot.id = id.vacant();
         }
         if self.slots[index].counted {
-            self.dismiss(self.slots[index].peer);
+            let peer = self.slots[index].peer.clone();
+            self.dismiss(&peer);
         }
     }
 
     /// Takes one more connection from `peer` into account, unless it has `max` already.
-    pub(crate) fn admit(&mut self, peer: Addr, max: u32) -> bool {
+    pub(crate) fn admit(&mut self, peer: &Addr, max: u32) -> bool {
         let Some(ip) = peer.ip() else { return true };
         let count = self.per_address.entry(ip).or_insert(0);
         if *count >= max {
@@ -160,7 +161,7 @@ impl Table {
     }
 
     /// Takes one connection from `peer` out of the account again.
-    pub(crate) fn dismiss(&mut self, peer: Addr) {
+    pub(crate) fn dismiss(&mut self, peer: &Addr) {
         if wrong!(AddressNotDismissed) {
             return;
         }

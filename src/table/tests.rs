@@ -73,7 +73,7 @@ fn nothing_is_left_of_a_connection_that_is_removed() {
     let config = Config::default();
     let peer = Addr::from(SocketAddr::from(([127, 0, 0, 1], 7)));
     let mut table = Table::new(&config);
-    assert!(table.admit(peer, 1));
+    assert!(table.admit(&peer, 1));
     let id = table.insert(peer, State::Open, Instant::START).expect("there is room");
     let index = id.slot();
     table.slots[index].counted = true;
@@ -103,15 +103,15 @@ fn an_address_has_no_more_connections_than_it_may() {
     let mut table = table();
     let [one, same, other] = [([127, 0, 0, 1], 1), ([127, 0, 0, 1], 2), ([127, 0, 0, 2], 1)]
         .map(|addr| Addr::from(SocketAddr::from(addr)));
-    assert!(table.admit(one, 2) && table.admit(same, 2) && !table.admit(one, 2));
-    assert!(table.admit(other, 2));
-    table.dismiss(same);
-    assert!(table.admit(one, 2) && !table.admit(same, 2));
-    for peer in [one, one, other] {
+    assert!(table.admit(&one, 2) && table.admit(&same, 2) && !table.admit(&one, 2));
+    assert!(table.admit(&other, 2));
+    table.dismiss(&same);
+    assert!(table.admit(&one, 2) && !table.admit(&same, 2));
+    for peer in [&one, &one, &other] {
         table.dismiss(peer);
     }
     assert!(table.per_address.is_empty(), "who is gone is forgotten");
-    assert!((0..3).all(|_| table.admit(Addr::Unnamed, 2)), "no address, no limit");
+    assert!((0..3).all(|_| table.admit(&Addr::Unnamed, 2)), "no address, no limit");
 }
 
 // ---- Lists ----

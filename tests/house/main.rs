@@ -19,7 +19,19 @@ use rules::{Ban, Exception, Layer, Rule};
 const LAYERS: &[Layer] = &[
     Layer {
         name: "words",
-        modules: &["id", "readiness", "instant", "addr", "bind", "config", "error", "stats", "wrong"],
+        modules: &[
+            "id",
+            "readiness",
+            "instant",
+            "addr",
+            "bind",
+            "connect",
+            "config",
+            "error",
+            "socket",
+            "stats",
+            "wrong",
+        ],
         rests_on: &[],
     },
     Layer { name: "codec", modules: &["codec"], rests_on: &["words"] },

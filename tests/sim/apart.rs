@@ -17,7 +17,7 @@ impl Handler for Counter {
     type Codec = Lines;
     type Session = u32;
 
-    fn opened(&mut self, cx: &mut Context, _: &switchboard::Peer) -> Option<(Lines, u32)> {
+    fn opened(&mut self, cx: &mut Context, _: &switchboard::Peer<'_>) -> Option<(Lines, u32)> {
         self.lines.insert(cx.id(), 0);
         Some((Lines::new().frame_bytes_max(64), 0))
     }

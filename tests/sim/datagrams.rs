@@ -44,7 +44,7 @@ impl Handler for Asker {
     type Codec = Raw;
     type Session = ();
 
-    fn opened(&mut self, _: &mut Context, _: &Peer) -> Option<(Raw, ())> {
+    fn opened(&mut self, _: &mut Context, _: &Peer<'_>) -> Option<(Raw, ())> {
         None
     }
 
@@ -146,7 +146,7 @@ fn k3_a_port_where_nobody_listens_is_told_and_the_socket_goes_on() {
         type Codec = Raw;
         type Session = ();
 
-        fn opened(&mut self, _: &mut Context, _: &Peer) -> Option<(Raw, ())> {
+        fn opened(&mut self, _: &mut Context, _: &Peer<'_>) -> Option<(Raw, ())> {
             None
         }
 

@@ -54,7 +54,7 @@ impl Handler for OnlyOne {
     type Codec = Raw;
     type Session = ();
 
-    fn opened(&mut self, cx: &mut Context, _: &Peer) -> Option<(Raw, ())> {
+    fn opened(&mut self, cx: &mut Context, _: &Peer<'_>) -> Option<(Raw, ())> {
         self.0 += 1;
         if cx.config().idle_timeout.is_some() {
             cx.pause(cx.id());
@@ -116,7 +116,7 @@ impl Handler for Late {
     type Codec = FixedLength;
     type Session = ();
 
-    fn opened(&mut self, _: &mut Context, _: &Peer) -> Option<(FixedLength, ())> {
+    fn opened(&mut self, _: &mut Context, _: &Peer<'_>) -> Option<(FixedLength, ())> {
         Some((FixedLength::new(5000).expect("not zero"), ()))
     }
 
@@ -157,7 +157,7 @@ impl Handler for Fickle {
     type Codec = Raw;
     type Session = ();
 
-    fn opened(&mut self, _: &mut Context, _: &Peer) -> Option<(Raw, ())> {
+    fn opened(&mut self, _: &mut Context, _: &Peer<'_>) -> Option<(Raw, ())> {
         Some((Raw::new(), ()))
     }
 
@@ -189,7 +189,7 @@ impl Handler for Outlived {
     type Codec = Raw;
     type Session = ();
 
-    fn opened(&mut self, cx: &mut Context, _: &Peer) -> Option<(Raw, ())> {
+    fn opened(&mut self, cx: &mut Context, _: &Peer<'_>) -> Option<(Raw, ())> {
         self.0 = cx.id();
         for key in 0..10 {
             cx.set_timer(self.0, Duration::from_millis(10), key).ok()?;

@@ -147,7 +147,7 @@ impl Handler for Patient {
     type Codec = Raw;
     type Session = ();
 
-    fn opened(&mut self, _: &mut Context, _: &Peer) -> Option<(Raw, ())> {
+    fn opened(&mut self, _: &mut Context, _: &Peer<'_>) -> Option<(Raw, ())> {
         Some((Raw::new(), ()))
     }
 
@@ -177,7 +177,7 @@ impl Handler for Restless {
     type Codec = Raw;
     type Session = ();
 
-    fn opened(&mut self, cx: &mut Context, _: &Peer) -> Option<(Raw, ())> {
+    fn opened(&mut self, cx: &mut Context, _: &Peer<'_>) -> Option<(Raw, ())> {
         self.alarm(cx, 0);
         Some((Raw::new(), ()))
     }
@@ -376,7 +376,8 @@ fn an_acceptor_makes_one_script_for_each_connection() {
         })
         .at(Duration::ZERO, |_, cx| {
             for _ in 0..2 {
-                cx.connect("10.0.0.2:80".parse().expect("an address"), 0).expect("there is room");
+                cx.connect("10.0.0.2:80".parse::<switchboard::Addr>().expect("an address"), 0)
+                    .expect("there is room");
             }
         })
         .run();

@@ -80,7 +80,7 @@ impl Handler for Caller {
     type Codec = Raw;
     type Session = ();
 
-    fn opened(&mut self, _: &mut Context, _: &Peer) -> Option<(Raw, ())> {
+    fn opened(&mut self, _: &mut Context, _: &Peer<'_>) -> Option<(Raw, ())> {
         self.opened += 1;
         Some((Raw::new(), ()))
     }
@@ -165,7 +165,7 @@ fn f12_without_timeouts_output_to_a_vanished_peer_ends_with_the_systems_error() 
         type Codec = Raw;
         type Session = ();
 
-        fn opened(&mut self, cx: &mut Context, _: &Peer) -> Option<(Raw, ())> {
+        fn opened(&mut self, cx: &mut Context, _: &Peer<'_>) -> Option<(Raw, ())> {
             cx.send(b"welcome");
             Some((Raw::new(), ()))
         }

@@ -81,7 +81,7 @@ impl Handler for Turns {
     type Codec = Raw;
     type Session = ();
 
-    fn opened(&mut self, cx: &mut Context, _: &Peer) -> Option<(Raw, ())> {
+    fn opened(&mut self, cx: &mut Context, _: &Peer<'_>) -> Option<(Raw, ())> {
         if cx.stats().turns != self.turn {
             self.turn = cx.stats().turns;
             self.opened = 0;
@@ -311,7 +311,7 @@ fn a_connection_the_handler_does_not_want_is_reset_and_leaves_its_place() {
     impl Handler for Picky {
         type Codec = Raw;
         type Session = ();
-        fn opened(&mut self, cx: &mut Context, _: &Peer) -> Option<(Raw, ())> {
+        fn opened(&mut self, cx: &mut Context, _: &Peer<'_>) -> Option<(Raw, ())> {
             cx.send(b"never sent");
             cx.close(cx.id(), switchboard::Close::Linger);
             None

@@ -136,7 +136,7 @@ impl Handler for Recorder {
     type Codec = Lines;
     type Session = u32;
 
-    fn opened(&mut self, _: &mut Context, _: &Peer) -> Option<(Lines, u32)> {
+    fn opened(&mut self, _: &mut Context, _: &Peer<'_>) -> Option<(Lines, u32)> {
         self.0.send("opened".into()).ok();
         Some((Lines::new(), 0))
     }
@@ -260,7 +260,7 @@ impl Handler for Client {
     type Codec = Lines;
     type Session = ();
 
-    fn opened(&mut self, _: &mut Context, peer: &Peer) -> Option<(Lines, ())> {
+    fn opened(&mut self, _: &mut Context, peer: &Peer<'_>) -> Option<(Lines, ())> {
         self.0.send(format!("opened {}", peer.key)).ok();
         Some((Lines::new(), ()))
     }

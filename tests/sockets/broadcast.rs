@@ -21,7 +21,7 @@ impl Handler for Crowd {
     type Codec = Lines;
     type Session = ();
 
-    fn opened(&mut self, cx: &mut Context, _: &Peer) -> Option<(Lines, ())> {
+    fn opened(&mut self, cx: &mut Context, _: &Peer<'_>) -> Option<(Lines, ())> {
         self.here.push(cx.id());
         Some((Lines::new(), ()))
     }

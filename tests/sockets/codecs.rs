@@ -115,7 +115,7 @@ impl Handler for Modes {
     type Codec = Mode;
     type Session = Vec<u8>;
 
-    fn opened(&mut self, _: &mut Context, _: &Peer) -> Option<(Mode, Vec<u8>)> {
+    fn opened(&mut self, _: &mut Context, _: &Peer<'_>) -> Option<(Mode, Vec<u8>)> {
         Some((Either::A(Lines::new()), Vec::new()))
     }
 
@@ -222,7 +222,7 @@ impl Handler for Creditor {
     type Codec = Either<Lines, Owing>;
     type Session = ();
 
-    fn opened(&mut self, _: &mut Context, _: &Peer) -> Option<(Self::Codec, ())> {
+    fn opened(&mut self, _: &mut Context, _: &Peer<'_>) -> Option<(Self::Codec, ())> {
         Some((Either::A(Lines::new()), ()))
     }
 
@@ -367,7 +367,7 @@ impl Handler for Shout {
     type Codec = Lines;
     type Session = u64;
 
-    fn opened(&mut self, _: &mut Context, peer: &Peer) -> Option<(Lines, u64)> {
+    fn opened(&mut self, _: &mut Context, peer: &Peer<'_>) -> Option<(Lines, u64)> {
         self.0.send(format!("opened {}", peer.key)).ok();
         Some((Lines::new(), 0))
     }

@@ -14,7 +14,7 @@ impl Handler for Client {
     type Codec = Lines;
     type Session = ();
 
-    fn opened(&mut self, _: &mut Context, peer: &Peer) -> Option<(Lines, ())> {
+    fn opened(&mut self, _: &mut Context, peer: &Peer<'_>) -> Option<(Lines, ())> {
         self.0.send(format!("opened {}", peer.key)).expect("the test listens");
         Some((Lines::new(), ()))
     }

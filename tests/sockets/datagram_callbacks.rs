@@ -122,7 +122,7 @@ fn k3_sending_again_at_every_failure_stays_within_its_turn() {
         type Codec = Raw;
         type Session = ();
 
-        fn opened(&mut self, _: &mut Context, _: &Peer) -> Option<(Raw, ())> {
+        fn opened(&mut self, _: &mut Context, _: &Peer<'_>) -> Option<(Raw, ())> {
             None
         }
 

@@ -26,7 +26,7 @@ impl Handler for Told {
     type Codec = Raw;
     type Session = ();
 
-    fn opened(&mut self, _: &mut Context, _: &Peer) -> Option<(Raw, ())> {
+    fn opened(&mut self, _: &mut Context, _: &Peer<'_>) -> Option<(Raw, ())> {
         Some((Raw::new(), ()))
     }
 
@@ -36,7 +36,7 @@ impl Handler for Told {
     }
 
     fn datagram(&mut self, cx: &mut Context, datagram: Datagram<'_>) {
-        self.received.push((datagram.from, datagram.bytes.to_vec(), datagram.truncated));
+        self.received.push((datagram.from.clone(), datagram.bytes.to_vec(), datagram.truncated));
         if self.echoes {
             assert_eq!(cx.send_datagram(datagram.socket, datagram.from, datagram.bytes), Sent::Accepted);
         }

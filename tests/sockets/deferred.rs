@@ -25,7 +25,7 @@ impl Handler for Later {
     type Codec = Lines;
     type Session = u32;
 
-    fn opened(&mut self, _: &mut Context, _: &Peer) -> Option<(Lines, u32)> {
+    fn opened(&mut self, _: &mut Context, _: &Peer<'_>) -> Option<(Lines, u32)> {
         Some((Lines::new(), 0))
     }
 
@@ -80,7 +80,7 @@ impl Handler for Impatient {
     type Codec = Either<Lines, Raw>;
     type Session = ();
 
-    fn opened(&mut self, cx: &mut Context, _: &Peer) -> Option<(Self::Codec, ())> {
+    fn opened(&mut self, cx: &mut Context, _: &Peer<'_>) -> Option<(Self::Codec, ())> {
         if self.paused {
             cx.pause(cx.id());
         }
@@ -141,7 +141,7 @@ impl Handler for Funnel {
     type Codec = Raw;
     type Session = ();
 
-    fn opened(&mut self, cx: &mut Context, _: &Peer) -> Option<(Raw, ())> {
+    fn opened(&mut self, cx: &mut Context, _: &Peer<'_>) -> Option<(Raw, ())> {
         self.first.get_or_insert(cx.id());
         Some((Raw::new(), ()))
     }

@@ -220,7 +220,7 @@ impl Stubborn {
 impl Handler for Stubborn {
     type Codec = Lines;
     type Session = ();
-    fn opened(&mut self, _: &mut Context, _: &Peer) -> Option<(Lines, ())> {
+    fn opened(&mut self, _: &mut Context, _: &Peer<'_>) -> Option<(Lines, ())> {
         Some((Lines::new(), ()))
     }
     fn received(&mut self, _: &mut Context, _: Conn<'_, Self>, _: Frame<'_, Self>) -> Result {

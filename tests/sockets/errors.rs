@@ -90,7 +90,7 @@ fn b10_nothing_is_received_after_the_end() {
     impl switchboard::Handler for Stays {
         type Codec = switchboard::codec::Raw;
         type Session = ();
-        fn opened(&mut self, _: &mut Context, _: &switchboard::Peer) -> Option<(Self::Codec, ())> {
+        fn opened(&mut self, _: &mut Context, _: &switchboard::Peer<'_>) -> Option<(Self::Codec, ())> {
             Some((Self::Codec::new(), ()))
         }
         fn received(

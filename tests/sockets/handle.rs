@@ -23,7 +23,7 @@ impl Handler for Posted {
     type Codec = Raw;
     type Session = ();
 
-    fn opened(&mut self, _: &mut Context, _: &Peer) -> Option<(Raw, ())> {
+    fn opened(&mut self, _: &mut Context, _: &Peer<'_>) -> Option<(Raw, ())> {
         Some((Raw::new(), ()))
     }
 
@@ -333,7 +333,7 @@ impl Handler for Homebound {
     type Codec = Raw;
     type Session = Rc<()>;
 
-    fn opened(&mut self, _: &mut Context, _: &Peer) -> Option<(Raw, Rc<()>)> {
+    fn opened(&mut self, _: &mut Context, _: &Peer<'_>) -> Option<(Raw, Rc<()>)> {
         None
     }
 

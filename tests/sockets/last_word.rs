@@ -20,7 +20,7 @@ impl Handler for Polite {
     type Codec = Lines;
     type Session = ();
 
-    fn opened(&mut self, cx: &mut Context, _: &Peer) -> Option<(Lines, ())> {
+    fn opened(&mut self, cx: &mut Context, _: &Peer<'_>) -> Option<(Lines, ())> {
         self.ids.push(cx.id());
         Some((Lines::new().frame_bytes_max(16), ()))
     }
@@ -116,7 +116,7 @@ impl Handler for Mute {
     type Codec = Lines;
     type Session = ();
 
-    fn opened(&mut self, _: &mut Context, _: &Peer) -> Option<(Lines, ())> {
+    fn opened(&mut self, _: &mut Context, _: &Peer<'_>) -> Option<(Lines, ())> {
         Some((Lines::new(), ()))
     }
 

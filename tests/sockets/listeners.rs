@@ -130,7 +130,7 @@ fn each_of_many_listeners_is_named_by_origin_and_key() {
         fn opened(
             &mut self,
             _: &mut switchboard::Context,
-            peer: &switchboard::Peer,
+            peer: &switchboard::Peer<'_>,
         ) -> Option<(Self::Codec, ())> {
             self.0.push((peer.origin, peer.key));
             Some((Self::Codec::new(), ()))
@@ -183,7 +183,7 @@ fn c8_a_listener_is_closed_by_the_callback_of_its_own_connection() {
         fn opened(
             &mut self,
             cx: &mut switchboard::Context,
-            peer: &switchboard::Peer,
+            peer: &switchboard::Peer<'_>,
         ) -> Option<(Self::Codec, ())> {
             self.0 += 1;
             let Origin::Accepted(listener) = peer.origin else { panic!("{:?}", peer.origin) };

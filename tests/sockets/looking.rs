@@ -27,7 +27,7 @@ impl Handler for Slow {
     type Codec = Lines;
     type Session = ();
 
-    fn opened(&mut self, _: &mut Context, _: &Peer) -> Option<(Lines, ())> {
+    fn opened(&mut self, _: &mut Context, _: &Peer<'_>) -> Option<(Lines, ())> {
         take(self.opened);
         Some((Lines::new(), ()))
     }
@@ -246,8 +246,8 @@ fn a_snapshot_says_what_is_known_of_a_connection() {
         let same = cx.info(all[0].id);
         (all, same)
     });
-    let [conn] = all[..] else { panic!("{all:?}") };
-    assert_eq!(same, Some(conn));
+    let [conn] = &all[..] else { panic!("{all:?}") };
+    assert_eq!(same, Some(conn.clone()));
     assert_eq!(conn.peer, Addr::from(client.local_addr().expect("connected")));
     assert_eq!((conn.state, conn.paused, conn.queued), (State::Open, false, 0));
     assert_eq!((conn.received, conn.sent), (20, 12));

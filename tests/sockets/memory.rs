@@ -35,7 +35,7 @@ impl Handler for Generous {
     type Codec = LengthPrefixed;
     type Session = ();
 
-    fn opened(&mut self, cx: &mut Context, _: &Peer) -> Option<(LengthPrefixed, ())> {
+    fn opened(&mut self, cx: &mut Context, _: &Peer<'_>) -> Option<(LengthPrefixed, ())> {
         self.ids.push(cx.id());
         Some((LengthPrefixed::new(), ()))
     }

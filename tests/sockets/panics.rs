@@ -63,7 +63,7 @@ impl Handler for Fragile {
     type Codec = FragileLines;
     type Session = Session;
 
-    fn opened(&mut self, _: &mut Context, _: &Peer) -> Option<(FragileLines, Session)> {
+    fn opened(&mut self, _: &mut Context, _: &Peer<'_>) -> Option<(FragileLines, Session)> {
         let panics = std::mem::take(&mut self.armed);
         let session = Session { panics, dropped: Arc::clone(&self.dropped) };
         self.maybe("opened", &session);
@@ -250,7 +250,7 @@ impl Handler for LongLines {
     type Codec = Lines;
     type Session = ();
 
-    fn opened(&mut self, _: &mut Context, _: &Peer) -> Option<(Lines, ())> {
+    fn opened(&mut self, _: &mut Context, _: &Peer<'_>) -> Option<(Lines, ())> {
         Some((Lines::new().frame_bytes_max(60_000), ()))
     }
 
@@ -274,7 +274,7 @@ impl Handler for Bombs {
     type Codec = Lines;
     type Session = Bomb;
 
-    fn opened(&mut self, _: &mut Context, _: &Peer) -> Option<(Lines, Bomb)> {
+    fn opened(&mut self, _: &mut Context, _: &Peer<'_>) -> Option<(Lines, Bomb)> {
         Some((Lines::new(), Bomb))
     }
 

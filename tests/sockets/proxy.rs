@@ -27,7 +27,7 @@ impl Handler for Proxy {
     type Codec = Raw;
     type Session = ();
 
-    fn opened(&mut self, cx: &mut Context, peer: &Peer) -> Option<(Raw, ())> {
+    fn opened(&mut self, cx: &mut Context, peer: &Peer<'_>) -> Option<(Raw, ())> {
         if let Origin::Accepted(_) = peer.origin {
             let partner = cx.connect(self.onward, 0).ok()?;
             self.partners.insert(cx.id(), partner);

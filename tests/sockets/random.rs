@@ -139,7 +139,7 @@ impl Handler for Chaos {
     type Codec = Raw;
     type Session = ConnId;
 
-    fn opened(&mut self, cx: &mut Context, _: &Peer) -> Option<(Raw, ConnId)> {
+    fn opened(&mut self, cx: &mut Context, _: &Peer<'_>) -> Option<(Raw, ConnId)> {
         let id = cx.id();
         assert!(self.known.insert(id, Known::default()).is_none(), "seed {}: {id} opened twice", self.seed);
         self.send(cx, id);

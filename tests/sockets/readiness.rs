@@ -32,7 +32,7 @@ impl Handler for Keeper {
     type Codec = Raw;
     type Session = ();
 
-    fn opened(&mut self, cx: &mut Context, _: &Peer) -> Option<(Raw, ())> {
+    fn opened(&mut self, cx: &mut Context, _: &Peer<'_>) -> Option<(Raw, ())> {
         self.ids.push(cx.id());
         Some((Raw::new(), ()))
     }
@@ -189,7 +189,7 @@ impl Handler for Rivals {
     type Codec = Raw;
     type Session = ();
 
-    fn opened(&mut self, cx: &mut Context, _: &Peer) -> Option<(Raw, ())> {
+    fn opened(&mut self, cx: &mut Context, _: &Peer<'_>) -> Option<(Raw, ())> {
         self.0.push(cx.id());
         Some((Raw::new(), ()))
     }

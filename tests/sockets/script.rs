@@ -51,7 +51,7 @@ impl Log {
     }
 }
 
-type OnOpened = Box<dyn FnMut(&mut Context, &Peer)>;
+type OnOpened = Box<dyn FnMut(&mut Context, &Peer<'_>)>;
 type OnFrame = Box<dyn FnMut(&mut Context, &[u8]) -> Result>;
 type OnConn = Box<dyn FnMut(&mut Context) -> Result>;
 type OnClosed = Box<dyn FnMut(&mut Context, &CloseReason)>;
@@ -97,7 +97,7 @@ impl<D> Script<D> {
         }
     }
 
-    pub(crate) fn opened(mut self, f: impl FnMut(&mut Context, &Peer) + 'static) -> Script<D> {
+    pub(crate) fn opened(mut self, f: impl FnMut(&mut Context, &Peer<'_>) + 'static) -> Script<D> {
         self.opened = Box::new(f);
         self
     }
@@ -140,7 +140,7 @@ where
     type Codec = D;
     type Session = ();
 
-    fn opened(&mut self, cx: &mut Context, peer: &Peer) -> Option<(D, ())> {
+    fn opened(&mut self, cx: &mut Context, peer: &Peer<'_>) -> Option<(D, ())> {
         self.log.push(cx.id(), "opened");
         self.open.push(cx.id());
         (self.opened)(cx, peer);

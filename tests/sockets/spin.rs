@@ -55,7 +55,7 @@ impl Handler for Alarms {
     type Codec = Raw;
     type Session = ();
 
-    fn opened(&mut self, _: &mut Context, _: &Peer) -> Option<(Raw, ())> {
+    fn opened(&mut self, _: &mut Context, _: &Peer<'_>) -> Option<(Raw, ())> {
         None
     }
 

@@ -22,7 +22,7 @@ impl<F: FnMut(&mut Context, u64)> Handler for Alarms<F> {
     type Codec = Raw;
     type Session = ();
 
-    fn opened(&mut self, _: &mut Context, _: &Peer) -> Option<(Raw, ())> {
+    fn opened(&mut self, _: &mut Context, _: &Peer<'_>) -> Option<(Raw, ())> {
         Some((Raw::new(), ()))
     }
 
@@ -114,7 +114,7 @@ impl Handler for Canceller {
     type Codec = Raw;
     type Session = ();
 
-    fn opened(&mut self, _: &mut Context, _: &Peer) -> Option<(Raw, ())> {
+    fn opened(&mut self, _: &mut Context, _: &Peer<'_>) -> Option<(Raw, ())> {
         None
     }
 
@@ -333,7 +333,7 @@ impl Handler for Timed {
     type Codec = Lines;
     type Session = Option<TimerId>;
 
-    fn opened(&mut self, _: &mut Context, _: &Peer) -> Option<(Lines, Option<TimerId>)> {
+    fn opened(&mut self, _: &mut Context, _: &Peer<'_>) -> Option<(Lines, Option<TimerId>)> {
         Some((Lines::new(), None))
     }
 

@@ -48,7 +48,7 @@ impl Handler for Scribe {
     type Codec = Lines;
     type Session = ();
 
-    fn opened(&mut self, cx: &mut Context, peer: &Peer) -> Option<(Lines, ())> {
+    fn opened(&mut self, cx: &mut Context, peer: &Peer<'_>) -> Option<(Lines, ())> {
         self.log.push(format!("opened {}", peer.key));
         self.ids.push(cx.id());
         Some((Lines::new(), ()))

@@ -24,7 +24,7 @@ impl Handler for Told {
     type Codec = Lines;
     type Session = ();
 
-    fn opened(&mut self, _: &mut Context, _: &Peer) -> Option<(Lines, ())> {
+    fn opened(&mut self, _: &mut Context, _: &Peer<'_>) -> Option<(Lines, ())> {
         Some((Lines::new(), ()))
     }
 

@@ -257,7 +257,7 @@ impl Handler for Program {
     type Codec = Cutter;
     type Session = ();
 
-    fn opened(&mut self, cx: &mut Context, _: &Peer) -> Option<(Cutter, ())> {
+    fn opened(&mut self, cx: &mut Context, _: &Peer<'_>) -> Option<(Cutter, ())> {
         let id = cx.id();
         self.ledger.borrow_mut().opened(self.name(id));
         let (open, max) = (cx.stats().open, cx.config().connections_max);

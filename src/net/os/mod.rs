@@ -13,7 +13,6 @@ pub use udp::OsDatagram;
 
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,8 +28,10 @@ use rustix::time::{ClockId, Timespec, clock_gettime};
 #[cfg(any(target_os = "linux", target_os = "android"))]
 use super::Trigger;
 use super::{Event, Interest, Network, Token, Trouble, Wake, sealed};
+use crate::addr::Addr;
 use crate::bind::Bind;
 use crate::config::Listen;
+use crate::connect::Connect;
 use crate::id::{ConnId, DatagramId, ListenerId};
 use crate::instant::Instant;
 use crate::readiness::Readiness;
@@ -174,8 +175,8 @@ impl Network for Os {
         self.poll.registry().reregister(&mut SourceFd(&source), token, interest)
     }
 
-    fn connect(&mut self, addr: SocketAddr) -> io::Result<OsStream> {
-        OsStream::connect(addr)
+    fn connect(&mut self, addr: &Addr, how: &Connect) -> io::Result<OsStream> {
+        OsStream::connect(addr, how)
     }
 
     #[inline]

@@ -13,7 +13,9 @@ use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use crate::addr::Addr;
 use crate::config::Listen;
+use crate::connect::Connect;
 use crate::net::{Listener, Stream};
+use crate::socket;
 
 /// A sent byte to a dead peer is an error to read, not a signal that ends the process.
 #[cfg(not(target_vendor = "apple"))]
@@ -35,10 +37,14 @@ impl OsStream {
     }
 
     /// Begins to connect.
-    pub(crate) fn connect(addr: SocketAddr) -> io::Result<OsStream> {
+    pub(crate) fn connect(addr: &Addr, how: &Connect) -> io::Result<OsStream> {
+        let Some(addr) = addr.socket_addr() else {
+            let message = format!("{addr} is no address that can be connected to");
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+        };
         let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
         socket.set_nonblocking(true)?;
-        socket.set_tcp_nodelay(true)?;
+        socket.set_tcp_nodelay(how.nodelay)?;
         #[cfg(target_vendor = "apple")]
         socket.set_nosigpipe(true)?;
         match rustix::net::connect(&socket, &addr) {
@@ -58,6 +64,12 @@ impl AsFd for OsStream {
 impl AsRawFd for OsStream {
     fn as_raw_fd(&self) -> RawFd {
         self.0.as_raw_fd()
+    }
+}
+
+impl socket::Socket for OsStream {
+    fn local_addr(&self) -> io::Result<Addr> {
+        SockRef::from(&self.0).local_addr().map(|addr| name(&addr))
     }
 }
 
@@ -100,10 +112,6 @@ impl Stream for OsStream {
 
     fn take_error(&self) -> io::Result<Option<io::Error>> {
         SockRef::from(&self.0).take_error()
-    }
-
-    fn local_addr(&self) -> io::Result<Addr> {
-        SockRef::from(&self.0).local_addr().map(|addr| name(&addr))
     }
 
     fn peer_addr(&self) -> io::Result<Addr> {
@@ -262,7 +270,10 @@ mod tests {
     #[test]
     fn n1_every_socket_is_non_blocking_and_closed_on_exec() {
         let (client, stream) = accepted(&Listen::from(([127, 0, 0, 1], 0)));
-        let ours = OsStream::connect(client.local_addr().expect("bound"));
+        let ours = {
+            let addr = Addr::from(client.local_addr().expect("bound"));
+            OsStream::connect(&addr, &Connect::from(addr.clone()))
+        };
         for stream in [Some(stream), ours.ok()].into_iter().flatten() {
             let flags = rustix::io::fcntl_getfd(&stream).expect("flags");
             assert!(flags.contains(rustix::io::FdFlags::CLOEXEC));

@@ -90,7 +90,7 @@ impl Datagram for OsDatagram {
         Ok(Arrival { len, from: from.map_or(Addr::Unnamed, Addr::from), truncated: whole > len })
     }
 
-    fn send(&self, bytes: &[u8], to: Addr) -> io::Result<()> {
+    fn send(&self, bytes: &[u8], to: &Addr) -> io::Result<()> {
         match (to, self.is_v6) {
             (Addr::Unnamed, _) => rustix::net::send(&self.fd, bytes, SendFlags::empty())?,
             // Such an address came from here in its canonical form.
@@ -98,7 +98,11 @@ impl Datagram for OsDatagram {
                 let to = SocketAddr::from((to.ip().to_ipv6_mapped(), to.port()));
                 rustix::net::sendto(&self.fd, bytes, SendFlags::empty(), &to)?
             }
-            (Addr::Ip(to), _) => rustix::net::sendto(&self.fd, bytes, SendFlags::empty(), &to)?,
+            (Addr::Ip(to), _) => rustix::net::sendto(&self.fd, bytes, SendFlags::empty(), to)?,
+            (Addr::Unix(to), _) => {
+                let message = format!("{to} is no address of UDP");
+                return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+            }
         };
         Ok(())
     }

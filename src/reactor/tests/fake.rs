@@ -16,12 +16,14 @@ use std::time::Duration;
 use crate::addr::Addr;
 use crate::bind::Bind;
 use crate::config::Listen;
+use crate::connect::Connect;
 use crate::id::{ConnId, DatagramId, ListenerId};
 use crate::instant::Instant;
 use crate::net::{
     Arrival, Datagram, Event, Interest, Listener, Network, Stream, Token, Trouble, Wake, sealed,
 };
 use crate::readiness::Readiness;
+use crate::socket::Socket;
 
 /// What a socket was told to do and what it was made to do.
 #[derive(Debug, Default)]
@@ -97,6 +99,12 @@ impl Drop for FakeStream {
     }
 }
 
+impl Socket for FakeStream {
+    fn local_addr(&self) -> io::Result<Addr> {
+        Ok(Addr::from(SocketAddr::from(([127, 0, 0, 1], 1))))
+    }
+}
+
 impl Stream for FakeStream {
     fn recv(&self, buf: &mut [u8]) -> io::Result<usize> {
         assert!(!buf.is_empty(), "an empty buffer makes every stream look ended");
@@ -135,10 +143,6 @@ impl Stream for FakeStream {
 
     fn take_error(&self) -> io::Result<Option<io::Error>> {
         Ok(self.0.0.borrow_mut().errors.pop_front().flatten().map(io::Error::from))
-    }
-
-    fn local_addr(&self) -> io::Result<Addr> {
-        Ok(Addr::from(SocketAddr::from(([127, 0, 0, 1], 1))))
     }
 
     fn peer_addr(&self) -> io::Result<Addr> {
@@ -215,7 +219,7 @@ impl Datagram for NoDatagram {
         match *self {}
     }
 
-    fn send(&self, _: &[u8], _: Addr) -> io::Result<()> {
+    fn send(&self, _: &[u8], _: &Addr) -> io::Result<()> {
         match *self {}
     }
 
@@ -269,7 +273,7 @@ impl Network for Fake {
         Err(ErrorKind::Unsupported.into())
     }
 
-    fn connect(&mut self, _: SocketAddr) -> io::Result<FakeStream> {
+    fn connect(&mut self, _: &Addr, _: &Connect) -> io::Result<FakeStream> {
         let sock = self.0.borrow_mut().connects.pop_front().unwrap_or(Ok(Sock::default()))?;
         Ok(FakeStream(sock))
     }

@@ -32,7 +32,7 @@ impl Handler for Notes {
     type Codec = Box<dyn ByteDecoder>;
     type Session = ();
 
-    fn opened(&mut self, _: &mut Context, _: &Peer) -> Option<(Self::Codec, ())> {
+    fn opened(&mut self, _: &mut Context, _: &Peer<'_>) -> Option<(Self::Codec, ())> {
         Some(((self.codec)(), ()))
     }
 

@@ -63,7 +63,7 @@ impl Handler for Probe {
     type Codec = Lines;
     type Session = ();
 
-    fn opened(&mut self, cx: &mut Context, _: &Peer) -> Option<(Lines, ())> {
+    fn opened(&mut self, cx: &mut Context, _: &Peer<'_>) -> Option<(Lines, ())> {
         self.tell(cx, &Told::Opened).ok()?;
         Some((Lines::new().frame_bytes_max(1 << 20), ()))
     }

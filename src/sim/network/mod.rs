@@ -32,8 +32,10 @@ use std::time::Duration;
 
 use super::errno::Errno;
 use super::faults::Fault;
+use crate::addr::Addr;
 use crate::bind::Bind;
 use crate::config::Listen;
+use crate::connect::Connect;
 use crate::id::{ConnId, DatagramId, ListenerId};
 use crate::instant::Instant;
 use crate::net::{Event, Interest, Network, Token, Trigger, Trouble, Wake, sealed};
@@ -388,7 +390,8 @@ impl Network for SimNet {
         Ok(())
     }
 
-    fn connect(&mut self, addr: SocketAddr) -> io::Result<SimStream> {
+    fn connect(&mut self, addr: &Addr, _: &Connect) -> io::Result<SimStream> {
+        let Some(addr) = addr.socket_addr() else { return Err(Errno::EINVAL.into()) };
         let sock = self.world.borrow_mut().connect(self.host, addr)?;
         Ok(SimStream::new(self, sock))
     }

@@ -10,6 +10,7 @@ use super::SimNet;
 use super::socket::SockId;
 use crate::addr::Addr;
 use crate::net::{Listener, Stream};
+use crate::socket::Socket;
 
 /// A connection of the simulated network.
 pub struct SimStream {
@@ -64,6 +65,12 @@ impl fmt::Debug for SimStream {
     }
 }
 
+impl Socket for SimStream {
+    fn local_addr(&self) -> io::Result<Addr> {
+        Ok(Addr::from(self.net.world.borrow().socks[self.sock as usize].local))
+    }
+}
+
 impl Stream for SimStream {
     fn recv(&self, buf: &mut [u8]) -> io::Result<usize> {
         debug_assert!(!buf.is_empty(), "an empty buffer makes every stream look ended");
@@ -100,10 +107,6 @@ impl Stream for SimStream {
 
     fn take_error(&self) -> io::Result<Option<io::Error>> {
         Ok(self.net.world.borrow_mut().take_error(self.sock).map(io::Error::from))
-    }
-
-    fn local_addr(&self) -> io::Result<Addr> {
-        Ok(Addr::from(self.net.world.borrow().socks[self.sock as usize].local))
     }
 
     fn peer_addr(&self) -> io::Result<Addr> {

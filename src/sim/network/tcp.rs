@@ -99,7 +99,7 @@ impl World {
     }
 
     /// As [`cut`](World::cut), for a connection that a reactor is just being told of.
-    pub(crate) fn cut_peer(&mut self, peer: Addr) {
+    pub(crate) fn cut_peer(&mut self, peer: &Addr) {
         self.cut_where(|sock| sock.held && sock.remote.is_some() && sock.remote == peer.socket_addr());
     }
 

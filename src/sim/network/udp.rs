@@ -157,13 +157,16 @@ impl World {
 
     fn recv_datagram(&mut self, number: u32, buf: &mut [u8]) -> Result<Arrival> {
         let result = self.received_datagram(number, buf);
-        if let Ok(arrival) = result {
+        if let Ok(arrival) = &result {
             self.trace.note_bytes(&buf[..arrival.len]);
         }
-        let value = result.map_or_else(|error| 1 << 40 | error as u64, |arrival| arrival.len as u64);
-        self.note(What::Recv, PORT | number, value, |_| match result {
+        let value = match &result {
+            Ok(arrival) => arrival.len as u64,
+            Err(error) => 1 << 40 | *error as u64,
+        };
+        self.note(What::Recv, PORT | number, value, |_| match &result {
             Ok(Arrival { len, from, .. }) => {
-                format!("datagrams #{number}: {len} bytes from {from} {}", Shown(&buf[..len]))
+                format!("datagrams #{number}: {len} bytes from {from} {}", Shown(&buf[..*len]))
             }
             Err(error) => format!("datagrams #{number}, receiving: {error}"),
         });
@@ -185,7 +188,7 @@ impl World {
         Ok(Arrival { len, from: from.into(), truncated: len < bytes.len() })
     }
 
-    fn send_datagram(&mut self, number: u32, bytes: &[u8], to: Addr) -> Result<()> {
+    fn send_datagram(&mut self, number: u32, bytes: &[u8], to: &Addr) -> Result<()> {
         let result = self.sent_datagram(number, bytes, to);
         if result.is_ok() {
             self.trace.note_bytes(bytes);
@@ -198,7 +201,7 @@ impl World {
         result
     }
 
-    fn sent_datagram(&mut self, number: u32, bytes: &[u8], to: Addr) -> Result<()> {
+    fn sent_datagram(&mut self, number: u32, bytes: &[u8], to: &Addr) -> Result<()> {
         if self.faults.take(&mut self.tape, Fault::Interrupt, 2) == 1 {
             return Err(Errno::EINTR);
         }
@@ -208,7 +211,8 @@ impl World {
             return Err(error);
         }
         let to = match to {
-            Addr::Ip(to) => to,
+            Addr::Ip(to) => *to,
+            Addr::Unix(_) => return Err(Errno::EINVAL),
             Addr::Unnamed => port.peer.ok_or(Errno::EDESTADDRREQ)?,
         };
         if bytes.len() > DATAGRAM_MAX {
@@ -359,7 +363,7 @@ impl Datagram for SimDatagram {
         Ok(self.net.world.borrow_mut().recv_datagram(self.number, buf)?)
     }
 
-    fn send(&self, bytes: &[u8], to: Addr) -> io::Result<()> {
+    fn send(&self, bytes: &[u8], to: &Addr) -> io::Result<()> {
         self.net.preempt();
         Ok(self.net.world.borrow_mut().send_datagram(self.number, bytes, to)?)
     }

@@ -163,7 +163,7 @@ impl<B: Beside> Rig for On<B> {
     }
 
     fn connect(&mut self, addr: SocketAddr) -> io::Result<Sock> {
-        let stream = self.beside.network().connect(addr)?;
+        let stream = self.beside.network().connect(&addr.into(), &addr.into())?;
         Ok(self.keep(stream))
     }
 

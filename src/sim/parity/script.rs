@@ -101,7 +101,7 @@ impl<'a> Script<'a> {
 
     /// Makes a listener and closes it, to see whether the address is free.
     pub(super) fn try_listen(&mut self, listen: &Listen) {
-        let addr = self.name_of(listen.addr.into());
+        let addr = self.name_of(&listen.addr.into());
         let answer = match self.rig.listen(listen) {
             Ok(host) => {
                 self.rig.unlisten(host);
@@ -136,10 +136,10 @@ impl<'a> Script<'a> {
             Ok(sock) => {
                 self.names.push((Token::conn(sock.id()), name));
                 if let Ok(local) = self.rig.stream(sock).local_addr() {
-                    self.addrs.push((local, name));
+                    self.addrs.push((local.clone(), name));
                     self.clients.push((local, sock));
                 }
-                let addr = self.name_of(addr.into());
+                let addr = self.name_of(&addr.into());
                 self.line(format!("{name} connect {addr} -> Ok"));
                 sock
             }
@@ -180,7 +180,7 @@ impl<'a> Script<'a> {
                 if let Some(&(_, client)) = self.clients.iter().rev().find(|(local, _)| *local == addr) {
                     self.once_more.connected(client, sock);
                 }
-                let addr = self.name_of(addr);
+                let addr = self.name_of(&addr);
                 self.line(format!("{listener} accept -> {name}, from {addr}"));
                 Some(sock)
             }
@@ -253,12 +253,12 @@ impl<'a> Script<'a> {
     }
 
     pub(super) fn local_addr(&mut self, sock: Sock) {
-        let result = self.settled(sock).local_addr().map(|addr| self.name_of(addr));
+        let result = self.settled(sock).local_addr().map(|addr| self.name_of(&addr));
         self.answer(sock, "local_addr", result);
     }
 
     pub(super) fn peer_addr(&mut self, sock: Sock) {
-        let result = self.settled(sock).peer_addr().map(|addr| self.name_of(addr));
+        let result = self.settled(sock).peer_addr().map(|addr| self.name_of(&addr));
         self.answer(sock, "peer_addr", result);
     }
 
@@ -460,8 +460,8 @@ impl<'a> Script<'a> {
     }
 
     /// The last socket that was known to have `addr`.
-    fn name_of(&self, addr: Addr) -> &'static str {
-        let known = self.addrs.iter().rev().find(|(known, _)| *known == addr);
+    fn name_of(&self, addr: &Addr) -> &'static str {
+        let known = self.addrs.iter().rev().find(|(known, _)| known == addr);
         known.map_or("nobody", |(_, name)| name)
     }
 }

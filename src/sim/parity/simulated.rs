@@ -3,7 +3,7 @@
 
 use std::cell::RefCell;
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 
 use super::rig::{Beside, Odd};
@@ -51,7 +51,9 @@ impl Beside for Simulated {
                 // One port, and nobody listens on it: so it is the one that the connect comes from.
                 let (min, max) = (32_768, 60_999);
                 self.net.limit_ports(max, max);
-                let stream = self.net.connect((self.net.ip(), max).into());
+                let stream = self
+                    .net
+                    .connect(&SocketAddr::new(self.net.ip(), max).into(), &(self.net.ip(), max).into());
                 self.net.limit_ports(min, max - 1);
                 stream
             }

@@ -22,7 +22,7 @@ impl Handler for Slow {
     /// How many answers it owes, and how many it gave.
     type Session = (usize, usize);
 
-    fn opened(&mut self, _: &mut Context, _: &Peer) -> Option<(Lines, (usize, usize))> {
+    fn opened(&mut self, _: &mut Context, _: &Peer<'_>) -> Option<(Lines, (usize, usize))> {
         Some((Lines::new(), (0, 0)))
     }
 
@@ -156,7 +156,7 @@ impl Handler for News {
     type Codec = Lines;
     type Session = ();
 
-    fn opened(&mut self, cx: &mut Context, _: &Peer) -> Option<(Lines, ())> {
+    fn opened(&mut self, cx: &mut Context, _: &Peer<'_>) -> Option<(Lines, ())> {
         self.readers.insert(cx.id());
         Some((Lines::new(), ()))
     }

@@ -59,7 +59,7 @@ impl Handler for Tenfold {
     type Codec = Raw;
     type Session = usize;
 
-    fn opened(&mut self, _: &mut Context, _: &Peer) -> Option<(Raw, usize)> {
+    fn opened(&mut self, _: &mut Context, _: &Peer<'_>) -> Option<(Raw, usize)> {
         Some((Raw::new(), 0))
     }
 
@@ -142,7 +142,7 @@ impl Handler for Crowd {
     type Codec = Raw;
     type Session = IpAddr;
 
-    fn opened(&mut self, _: &mut Context, peer: &Peer) -> Option<(Raw, IpAddr)> {
+    fn opened(&mut self, _: &mut Context, peer: &Peer<'_>) -> Option<(Raw, IpAddr)> {
         let ip = peer.addr.ip()?;
         let open = self.open.entry(ip).or_insert(0);
         *open += 1;
@@ -183,7 +183,7 @@ impl Handler for Caller {
     type Codec = Raw;
     type Session = ();
 
-    fn opened(&mut self, cx: &mut Context, _: &Peer) -> Option<(Raw, ())> {
+    fn opened(&mut self, cx: &mut Context, _: &Peer<'_>) -> Option<(Raw, ())> {
         self.talks.insert(cx.id(), 0);
         Some((Raw::new(), ()))
     }

@@ -28,7 +28,7 @@ impl Handler for Proxy {
     type Codec = Raw;
     type Session = ConnId;
 
-    fn opened(&mut self, cx: &mut Context, _: &Peer) -> Option<(Raw, ConnId)> {
+    fn opened(&mut self, cx: &mut Context, _: &Peer<'_>) -> Option<(Raw, ConnId)> {
         let id = cx.id();
         // The output of one side is the input of the other, and it is the other that pauses.
         cx.auto_pause(id, false);

@@ -25,7 +25,7 @@ impl Handler for Chat {
     type Codec = Lines;
     type Session = ();
 
-    fn opened(&mut self, cx: &mut Context, _: &Peer) -> Option<(Lines, ())> {
+    fn opened(&mut self, cx: &mut Context, _: &Peer<'_>) -> Option<(Lines, ())> {
         self.room.insert(cx.id());
         Some((Lines::new(), ()))
     }
@@ -124,7 +124,7 @@ impl Handler for Upper {
     type Codec = Lines;
     type Session = usize;
 
-    fn opened(&mut self, _: &mut Context, _: &Peer) -> Option<(Lines, usize)> {
+    fn opened(&mut self, _: &mut Context, _: &Peer<'_>) -> Option<(Lines, usize)> {
         Some((Lines::new(), 0))
     }
 

@@ -38,7 +38,7 @@ impl Handler for Later {
     type Codec = Lines;
     type Session = Owed;
 
-    fn opened(&mut self, _: &mut Context, _: &Peer) -> Option<(Lines, Owed)> {
+    fn opened(&mut self, _: &mut Context, _: &Peer<'_>) -> Option<(Lines, Owed)> {
         Some((Lines::new(), Owed::default()))
     }
 
@@ -166,7 +166,7 @@ impl Handler for Thrice {
     type Codec = Raw;
     type Session = Vec<u8>;
 
-    fn opened(&mut self, _: &mut Context, _: &Peer) -> Option<(Raw, Vec<u8>)> {
+    fn opened(&mut self, _: &mut Context, _: &Peer<'_>) -> Option<(Raw, Vec<u8>)> {
         Some((Raw::new(), Vec::new()))
     }
 
@@ -256,7 +256,7 @@ impl Handler for Retry {
     type Codec = Lines;
     type Session = ();
 
-    fn opened(&mut self, cx: &mut Context, peer: &Peer) -> Option<(Lines, ())> {
+    fn opened(&mut self, cx: &mut Context, peer: &Peer<'_>) -> Option<(Lines, ())> {
         assert_eq!(peer.key, u64::from(self.attempts), "one attempt at a time");
         cx.send(b"hello\n");
         Some((Lines::new(), ()))
@@ -289,7 +289,7 @@ impl Handler for LateEcho {
     type Codec = Lines;
     type Session = ();
 
-    fn opened(&mut self, _: &mut Context, _: &Peer) -> Option<(Lines, ())> {
+    fn opened(&mut self, _: &mut Context, _: &Peer<'_>) -> Option<(Lines, ())> {
         Some((Lines::new(), ()))
     }
 

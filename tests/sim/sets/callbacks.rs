@@ -289,7 +289,7 @@ impl Handler for Acting {
     type Codec = Lines;
     type Session = Session;
 
-    fn opened(&mut self, cx: &mut Context, peer: &Peer) -> Option<(Lines, Session)> {
+    fn opened(&mut self, cx: &mut Context, peer: &Peer<'_>) -> Option<(Lines, Session)> {
         let id = cx.id();
         let known = self.conns.contains(&id) || peer.origin == Origin::Connected;
         self.expect(!known, || format!("{id} is opened, and was known"));

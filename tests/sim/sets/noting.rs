@@ -63,7 +63,7 @@ where
     type Session = ();
 
     // Not noted: where it panics there is no connection, and no `closed`.
-    fn opened(&mut self, _: &mut Context, _: &Peer) -> Option<(D, ())> {
+    fn opened(&mut self, _: &mut Context, _: &Peer<'_>) -> Option<(D, ())> {
         Some((self.codec.clone(), ()))
     }
 

@@ -63,7 +63,7 @@ impl Handler for Proxy {
     type Codec = Raw;
     type Session = ConnId;
 
-    fn opened(&mut self, cx: &mut Context, peer: &Peer) -> Option<(Raw, ConnId)> {
+    fn opened(&mut self, cx: &mut Context, peer: &Peer<'_>) -> Option<(Raw, ConnId)> {
         let id = cx.id();
         if peer.origin == Origin::Connected {
             return self.waiting.remove(&id).map(|client| (Raw::new(), client));
@@ -142,7 +142,7 @@ impl Handler for Retry {
     type Codec = Lines;
     type Session = ();
 
-    fn opened(&mut self, cx: &mut Context, _: &Peer) -> Option<(Lines, ())> {
+    fn opened(&mut self, cx: &mut Context, _: &Peer<'_>) -> Option<(Lines, ())> {
         cx.send(b"hello\n");
         Some((Lines::new(), ()))
     }
@@ -176,7 +176,7 @@ impl Handler for Late {
     type Codec = Raw;
     type Session = ();
 
-    fn opened(&mut self, _: &mut Context, _: &Peer) -> Option<(Raw, ())> {
+    fn opened(&mut self, _: &mut Context, _: &Peer<'_>) -> Option<(Raw, ())> {
         Some((Raw::new(), ()))
     }
 
@@ -227,7 +227,7 @@ impl Handler for Chat {
     type Codec = Lines;
     type Session = ();
 
-    fn opened(&mut self, cx: &mut Context, _: &Peer) -> Option<(Lines, ())> {
+    fn opened(&mut self, cx: &mut Context, _: &Peer<'_>) -> Option<(Lines, ())> {
         self.room.insert(cx.id());
         Some((Lines::new(), ()))
     }

@@ -227,7 +227,7 @@ impl<D: Speak> Handler for Teller<D> {
     type Codec = D;
     type Session = ();
 
-    fn opened(&mut self, _: &mut Context, _: &Peer) -> Option<(D, ())> {
+    fn opened(&mut self, _: &mut Context, _: &Peer<'_>) -> Option<(D, ())> {
         Some((self.codec.clone(), ()))
     }
 

@@ -118,7 +118,7 @@ impl Handler for Chorus {
     type Codec = Raw;
     type Session = ();
 
-    fn opened(&mut self, cx: &mut Context, _: &Peer) -> Option<(Raw, ())> {
+    fn opened(&mut self, cx: &mut Context, _: &Peer<'_>) -> Option<(Raw, ())> {
         self.all.push(cx.id());
         Some((Raw::new(), ()))
     }

@@ -561,7 +561,7 @@ impl Handler for Program {
     type Codec = Codec;
     type Session = Session;
 
-    fn opened(&mut self, cx: &mut Context, peer: &Peer) -> Option<(Codec, Session)> {
+    fn opened(&mut self, cx: &mut Context, peer: &Peer<'_>) -> Option<(Codec, Session)> {
         let id = cx.id();
         let client = peer.addr.ip().and_then(client_of);
         let kind = match (peer.origin, client) {
