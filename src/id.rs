@@ -96,6 +96,10 @@ pub struct ListenerId(pub(crate) u32);
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct DatagramId(pub(crate) u32);
 
+/// The name of one registered descriptor, valid in the reactor that gave it and nowhere else. Never reused.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct SourceId(pub(crate) u32);
+
 /// The name of one timer, valid in the reactor that gave it and nowhere else.
 ///
 /// A timer that has fired or was cancelled leaves a stale id behind; cancelling it does nothing.

@@ -63,10 +63,10 @@
 //! 2. [`codec`]: cutting bytes into frames. Nine codecs, each with its encoder, and [`Decoder`](codec::Decoder) for
 //!    one of your own.
 //! 3. [`Context`]: what a callback may do. Send ([`Sent`] is the answer), broadcast, close ([`Close`] has the ways),
-//!    pause, set timers, connect, listen, bind sockets for datagrams, stop.
+//!    pause, set timers, connect, listen, bind sockets for datagrams, register any other descriptor, stop.
 //! 4. [`Reactor`]: listening, running, looking; [`serve`] is all of it in one line. [`Handle`] is the way in from
 //!    other threads.
-//! 5. [`Config`], [`Listen`], [`Connect`] and [`Bind`]: every limit, budget and wait, with its default.
+//! 5. [`Config`], [`Listen`], [`Connect`], [`Bind`] and [`Source`]: every limit, budget and wait, with its default.
 //! 6. [`CloseReason`], [`Stats`], [`ConnInfo`], [`State`]: how it went and how it goes.
 //! 7. [`sim`]: the same program on a network in memory, under every split and every fault, from an ordinary test.
 //!
@@ -74,7 +74,7 @@
 //!
 //! | layer | it knows | rests on |
 //! |---|---|---|
-//! | words: `id`, `readiness`, `instant`, `addr`, `bind`, `connect`, `config`, `error`, `socket`, `stats`, `wrong` | names, numbers, reasons | nothing |
+//! | words: `id`, `readiness`, `instant`, `addr`, `bind`, `connect`, `config`, `error`, `socket`, `source`, `stats`, `wrong` | names, numbers, reasons | nothing |
 //! | `codec` | bytes and frames | words |
 //! | `conn` | one connection: its states, the tail of its input, its send queue | codec |
 //! | `table` | all connections without their sockets: slots, timers, who needs attention | conn |
@@ -145,6 +145,7 @@ mod instant;
 mod reactor;
 mod readiness;
 mod socket;
+mod source;
 mod stats;
 mod table;
 
@@ -158,12 +159,13 @@ pub use connect::Connect;
 pub use context::{Broadcast, ConnInfo, ConnectError, Context, OnSlow, Out, Sent, Stop, TimerError};
 pub use error::{BoxError, Close, CloseKind, CloseReason, Failure, Result, Wait};
 pub use handler::{
-    Both, Conn, Datagram, Datagrams, Each, Frame, Handler, Origin, Peer, Side, datagrams, each,
+    Both, Conn, Datagram, Datagrams, Each, Frame, Handler, Origin, Peer, Ready, Side, datagrams, each,
 };
-pub use id::{ConnId, DatagramId, ListenerId, TimerId};
+pub use id::{ConnId, DatagramId, ListenerId, SourceId, TimerId};
 pub use instant::Instant;
 pub use reactor::{Handle, PostError, Reactor, serve};
 pub use readiness::Readiness;
+pub use source::Source;
 pub use stats::{Calls, Stats};
 
 // The programs in these pages compile and run as tests.

@@ -42,6 +42,8 @@ pub struct Stats {
     pub datagrams_dropped: u64,
     /// Errors told with `datagram_failed`.
     pub datagram_errors: u64,
+    /// Times a registered descriptor was told ready.
+    pub ready: u64,
     /// System calls, by kind.
     pub calls: Calls,
     /// Events of connections that were gone, or of nothing known: dropped.
@@ -105,6 +107,8 @@ pub struct Calls {
     pub accept: u64,
     /// Registrations of connections (`epoll_ctl`): one each, and one more for those that were blocked.
     pub register: u64,
+    /// Registrations of other descriptors (`epoll_ctl`): one, and one after each `ready`.
+    pub register_source: u64,
     /// Ends of our own side (`shutdown`).
     pub shutdown: u64,
     /// Closes of connections (`close`).

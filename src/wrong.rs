@@ -107,6 +107,8 @@ wrongs! {
     StaleEventServed,
     /// Timers outlive their connection. H9.
     TimersOutliveConnection,
+    /// A registered descriptor is told of once and never again. Invariant 12.
+    SourceNotRearmed,
     /// A timer is due at the start of its millisecond. H1.
     TimerRoundedDown,
     /// A timer that is cancelled after it was collected still fires. H9.

@@ -73,7 +73,7 @@ pub(crate) struct Outboxes {
     pub(crate) binds: Vec<(DatagramId, Bind)>,
     pub(crate) closes: Vec<DatagramId>,
     pub(crate) count: u32,
-    /// Whether there is anything to do that no event will announce.
+    /// Whether there is anything to do that no event will announce, for these or for registered descriptors.
     pub(crate) pending: bool,
 }
 

@@ -17,12 +17,14 @@ mod info;
 mod lending;
 mod out;
 mod send;
+mod source;
 
 pub(crate) use datagram::{Outbox, Outboxes};
 pub use info::ConnInfo;
 pub(crate) use lending::Lending;
 pub use out::Out;
 pub use send::{Broadcast, OnSlow, Sent};
+pub(crate) use source::Sources;
 
 use std::fmt;
 use std::time::Duration;
@@ -118,6 +120,7 @@ pub struct Context {
     pub(crate) fresh: Vec<(TimerId, Duration)>,
     pub(crate) wishes: Wishes,
     pub(crate) datagrams: Outboxes,
+    pub(crate) sources: Sources,
     /// Whether what waits on the flush list is so much that the end of the turn is too late for it.
     pub(crate) pressing: bool,
     /// How many more frames the connection being served gets in this turn.
@@ -197,6 +200,7 @@ impl Context {
             fresh: Vec::new(),
             wishes: Wishes::default(),
             datagrams: Outboxes::default(),
+            sources: Sources::default(),
             pressing: false,
             frames_left: 0,
             wanted: 0,

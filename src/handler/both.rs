@@ -5,11 +5,11 @@
 use std::fmt;
 use std::io;
 
-use super::{Conn, Datagram, Frame, Handler, Peer};
+use super::{Conn, Datagram, Frame, Handler, Peer, Ready};
 use crate::codec::Either;
 use crate::context::Context;
 use crate::error::{CloseReason, Result};
-use crate::id::{DatagramId, ListenerId};
+use crate::id::{DatagramId, ListenerId, SourceId};
 
 /// Which of two.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -24,7 +24,7 @@ pub enum Side {
 /// Serves each connection with one of two handlers, chosen when it opens; three are `Both<A, Both<B, C>>`.
 ///
 /// What belongs to a connection goes to its handler. What belongs to none ([`Handler::alarm`],
-/// [`Handler::connect_failed`], [`Handler::listen_failed`], datagrams) goes to both: keep their keys apart.
+/// [`Handler::connect_failed`], [`Handler::listen_failed`], datagrams, registered descriptors) goes to both: keep their keys apart.
 ///
 /// ```
 /// use switchboard::{Both, Side, codec::{Lines, Raw}, each};
@@ -172,5 +172,15 @@ where
     fn bind_failed(&mut self, cx: &mut Context, socket: DatagramId, error: &io::Error) {
         self.left.bind_failed(cx, socket, error);
         self.right.bind_failed(cx, socket, error);
+    }
+
+    fn ready(&mut self, cx: &mut Context, source: Ready<'_>) {
+        self.left.ready(cx, source);
+        self.right.ready(cx, source);
+    }
+
+    fn register_failed(&mut self, cx: &mut Context, source: SourceId, error: &io::Error) {
+        self.left.register_failed(cx, source, error);
+        self.right.register_failed(cx, source, error);
     }
 }

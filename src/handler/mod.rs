@@ -6,10 +6,12 @@
 mod both;
 mod datagrams;
 mod each;
+mod ready;
 
 pub use both::{Both, Side};
 pub use datagrams::{Datagrams, datagrams};
 pub use each::{Each, each};
+pub use ready::Ready;
 
 use std::fmt;
 use std::io;
@@ -18,7 +20,7 @@ use crate::addr::Addr;
 use crate::codec::Decoder;
 use crate::context::Context;
 use crate::error::{Close, CloseReason, Result};
-use crate::id::{ConnId, DatagramId, ListenerId};
+use crate::id::{ConnId, DatagramId, ListenerId, SourceId};
 use crate::socket::Socket;
 
 /// The frames of a handler's codec. Where they are byte slices, as most codecs' are, a program may as well write
@@ -256,5 +258,25 @@ pub trait Handler {
     fn bind_failed(&mut self, cx: &mut Context, socket: DatagramId, error: &io::Error) {
         let _ = cx;
         log::error!("{socket:?} was not opened: {error}");
+    }
+
+    /// A descriptor of [`Context::register`] or [`Reactor::register`](crate::Reactor::register) is ready. The handler
+    /// reads and writes it itself.
+    ///
+    /// As with a level-triggered poll it is called once in each turn as long as there is something: a handler that reads
+    /// a little is called again, in the next turn, after everyone else had theirs. So it is called in every turn for what
+    /// nobody reads, and for an end or an error that nobody answers with [`Context::deregister`] or
+    /// [`Context::set_interest`], and the loop does not rest. It may also be called for nothing.
+    ///
+    /// Should it panic, with `Config::isolate_panics`, the descriptor is closed.
+    fn ready(&mut self, cx: &mut Context, source: Ready<'_>) {
+        let _ = cx;
+        log::debug!("{source:?}: nobody reads it");
+    }
+
+    /// A descriptor could not be registered, or not again, and is closed.
+    fn register_failed(&mut self, cx: &mut Context, source: SourceId, error: &io::Error) {
+        let _ = cx;
+        log::error!("{source:?} was not registered: {error}");
     }
 }

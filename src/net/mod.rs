@@ -6,8 +6,11 @@
 
 pub mod os;
 
+pub use crate::source::Io;
+
 use std::fmt;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,10 +18,11 @@ use crate::addr::Addr;
 use crate::bind::Bind;
 use crate::config::Listen;
 use crate::connect::Connect;
-use crate::id::{ConnId, DatagramId, ListenerId};
+use crate::id::{ConnId, DatagramId, ListenerId, SourceId};
 use crate::instant::Instant;
 use crate::readiness::Readiness;
 use crate::socket::Socket;
+use crate::source::Source;
 
 /// Who a readiness event is for: one number, as a poll carries it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -29,6 +33,9 @@ const OTHER: u64 = 1 << 63;
 
 /// The bit that tells a socket for datagrams from a listener.
 const DATAGRAM: u64 = 1 << 32;
+
+/// The bit that tells any other descriptor from a listener.
+const SOURCE: u64 = 1 << 33;
 
 impl Token {
     /// The waker's.
@@ -46,6 +53,10 @@ impl Token {
         Token(OTHER | DATAGRAM | u64::from(id.0))
     }
 
+    pub(crate) fn source(id: SourceId) -> Token {
+        Token(OTHER | SOURCE | u64::from(id.0))
+    }
+
     /// The connection it names, unless it is another source's.
     #[inline]
     pub(crate) fn as_conn(self) -> Option<ConnId> {
@@ -60,6 +71,11 @@ impl Token {
     /// The socket for datagrams it names.
     pub(crate) fn as_datagram(self) -> Option<DatagramId> {
         u32::try_from(self.0 ^ OTHER ^ DATAGRAM).ok().map(DatagramId)
+    }
+
+    /// The registered descriptor it names.
+    pub(crate) fn as_source(self) -> Option<SourceId> {
+        u32::try_from(self.0 ^ OTHER ^ SOURCE).ok().map(SourceId)
     }
 }
 
@@ -87,6 +103,8 @@ pub trait Network: sealed::Sealed + fmt::Debug {
     type Listener: Listener<Stream = Self::Stream>;
     /// A socket for datagrams.
     type Datagram: Datagram;
+    /// Any other descriptor.
+    type Source: Io;
     /// Room for the events of one poll.
     type Events: fmt::Debug;
 
@@ -137,6 +155,22 @@ pub trait Network: sealed::Sealed + fmt::Debug {
     /// Says whether polls are to tell that a socket for datagrams can be sent from; else each datagram that leaves the
     /// kernel would wake one. If it can be sent from already, the next poll tells.
     fn watch_room(&mut self, socket: &Self::Datagram, id: DatagramId, on: bool) -> io::Result<()>;
+
+    /// Takes over a descriptor of any kind, which no poll tells of yet.
+    fn open_source(&mut self, source: Source) -> io::Result<Self::Source>;
+
+    /// Has polls tell when a source is ready for `now`, where they told of `before`; of nothing: it is in no poll, and
+    /// not even its end is told. What it is ready for already is an event of the next poll, also if nothing changes.
+    fn watch_source(
+        &mut self,
+        source: &Self::Source,
+        id: SourceId,
+        before: Readiness,
+        now: Readiness,
+    ) -> io::Result<()>;
+
+    /// Gives up a source that is in no poll any more: its descriptor as it was, if it has one.
+    fn close_source(&mut self, source: Self::Source) -> Option<OwnedFd>;
 
     /// Begins to connect to `addr`, with the options of `how`. The stream is connected once an event says so and it has
     /// no error.
@@ -287,5 +321,10 @@ mod tests {
         assert_eq!(Token::datagram(socket).as_datagram(), Some(socket));
         assert_eq!((Token::datagram(socket).as_conn(), Token::datagram(socket).as_listener()), (None, None));
         assert_eq!((Token::WAKER.as_datagram(), Token::listener(ListenerId(3)).as_datagram()), (None, None));
+        let other = Token::source(SourceId(3));
+        assert_eq!(other.as_source(), Some(SourceId(3)));
+        assert_eq!((other.as_conn(), other.as_listener(), other.as_datagram()), (None, None, None));
+        assert_eq!((Token::WAKER.as_source(), Token::datagram(socket).as_source()), (None, None));
+        assert_eq!(Token::listener(ListenerId(3)).as_source(), None);
     }
 }

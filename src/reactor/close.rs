@@ -95,6 +95,7 @@ impl<H: Handler, N: Network> Reactor<H, N> {
                 self.run = Run::Stopped;
                 self.posts.close();
                 self.close_datagrams();
+                self.close_sources();
             } else if self.cx.now >= deadline && !wrong!(DrainDeadlineIgnored) {
                 log::warn!("drain: {} connections are reset at the deadline", self.cx.table.open);
                 self.stop_now();
@@ -119,6 +120,7 @@ impl<H: Handler, N: Network> Reactor<H, N> {
             self.close_some(usize::MAX);
         }
         self.close_datagrams();
+        self.close_sources();
     }
 
     fn begin_drain(&mut self) {

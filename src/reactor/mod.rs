@@ -22,6 +22,7 @@ mod driver;
 mod handle;
 mod listening;
 mod log_limit;
+mod source;
 mod turn;
 
 pub(crate) use audit::Socket;
@@ -90,6 +91,7 @@ pub struct Reactor<H: Handler, N: Network = Os> {
     datagrams: Vec<datagram::Bound<N>>,
     /// Whether any of them may have something to receive.
     datagrams_ready: bool,
+    sources: Vec<source::Held<N>>,
     /// Connects under way.
     attempts: BTreeMap<ConnId, connect::Attempt<N>>,
     /// Connections whose descriptor may have a copy elsewhere: the poll must be told before they close.
@@ -169,6 +171,7 @@ impl<H: Handler, N: Network> Reactor<H, N> {
             accepting: Accepting::default(),
             datagrams: Vec::new(),
             datagrams_ready: false,
+            sources: Vec::new(),
             attempts: BTreeMap::new(),
             adopted: BTreeSet::new(),
             due: Vec::new(),
@@ -203,7 +206,7 @@ impl<H: Handler, N: Network> Reactor<H, N> {
     }
 
     /// Runs until [`Context::stop`], or until nothing is left that could ever happen: no listener, no
-    /// connection, no socket for datagrams, no timer and no [`Handle`].
+    /// connection, no socket for datagrams, no registered descriptor, no timer and no [`Handle`].
     ///
     /// Fails only when the poll itself does; every connection is closed then. A panic of a callback leaves it
     /// too, with every socket closed, unless `Config::isolate_panics` is set.
@@ -308,6 +311,7 @@ impl<H: Handler, N: Network> Reactor<H, N> {
         self.cx.table.open == 0
             && self.listeners.is_empty()
             && self.datagrams.is_empty()
+            && self.sources.is_empty()
             && !self.cx.datagrams.pending
             && !self.cx.wishes.any()
             && self.cx.table.timers.len() == 0
@@ -365,6 +369,8 @@ impl<H: Handler, N: Network> Reactor<H, N> {
         self.listeners.clear();
         self.datagrams.clear();
         self.cx.datagrams.clear();
+        self.sources.clear();
+        self.cx.sources.clear();
         // Nobody is told of their end, but nobody is shown them as open either.
         self.cx.table = Table::new(&self.cx.config);
         self.cx.stats.open = 0;

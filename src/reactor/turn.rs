@@ -72,6 +72,7 @@ impl<H: Handler, N: Network> Reactor<H, N> {
         }
         if self.cx.datagrams.pending {
             self.grant_datagrams();
+            self.grant_sources();
         }
         if !self.cx.table.closing.is_empty() {
             self.close_due();
@@ -189,6 +190,8 @@ impl<H: Handler, N: Network> Reactor<H, N> {
             self.listener_ready(listener);
         } else if let Some(socket) = token.as_datagram() {
             self.datagram_ready(socket, readiness);
+        } else if let Some(source) = token.as_source() {
+            self.source_ready(source, readiness);
         } else {
             self.cx.stats.stale_events += 1;
         }

@@ -38,6 +38,7 @@ errnos! {
     ECONNREFUSED "connection refused" ConnectionRefused,
     ECONNRESET "connection reset by peer" ConnectionReset,
     EDESTADDRREQ "destination address required" Other,
+    EEXIST "file exists" AlreadyExists,
     EHOSTUNREACH "no route to host" HostUnreachable,
     EINTR "interrupted system call" Interrupted,
     EINVAL "invalid argument" InvalidInput,

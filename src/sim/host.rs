@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use super::network::{Actor, SimDatagram, SimNet};
+use super::network::{Actor, SimDatagram, SimNet, SimSource};
 use super::watch::Watched;
 use crate::config::Config;
 use crate::context::Context;
@@ -54,6 +54,7 @@ impl Checks {
             Socket { forgotten, takes: stream.takes_unannounced() }
         })?;
         reactor.audit_datagrams(waits, SimDatagram::is_forgotten)?;
+        reactor.audit_sources(SimSource::is_forgotten)?;
         if let Some(id) = starved {
             return Err(format!(
                 "{id} has waited for more than {TURNS_WAITING_MAX} turns with input to be read"

@@ -126,7 +126,7 @@ mod watch;
 pub use client::{ClientReport, End, Next, Peer};
 pub use errno::Errno;
 pub use faults::{Fault, Faults};
-pub use network::{Received, SERVER, SimNet};
+pub use network::{Pipe, Received, SERVER, SimNet};
 pub use report::{Failure, Report};
 pub use scenario::{Choices, Scenario, Sim};
 pub use script::Script;

@@ -207,7 +207,9 @@ impl<H: Handler + 'static> Run<H> {
         let world = self.world.borrow();
         let asleep = self.host.asleep_until() == Some(u64::MAX);
         let clients_done = self.clients.borrow().iter().all(|client| client.borrow().done);
-        let alone = clients_done && self.calls.is_empty() && self.reactor.stats().open == 0;
+        // What is registered may have something to read that came before.
+        let calm = self.host.is_calm();
+        let alone = calm && clients_done && self.calls.is_empty() && self.reactor.stats().open == 0;
         asleep || (alone && world.next_at().is_none())
     }
 

@@ -13,7 +13,7 @@ use super::caught::is_catching;
 use super::client::{Acceptor, ClientReport, Next, Peer, Program, Reports};
 use super::faults::Faults;
 use super::host::ReactorActor;
-use super::network::{Route, SimNet, World};
+use super::network::{Pipe, Route, SimNet, World};
 use super::report::{Failure, Report};
 use super::run::Run;
 use super::script::Script;
@@ -72,6 +72,11 @@ impl Sim {
     /// Choices from the tape of this run, for a handler that leaves something to chance.
     pub fn choices(&self) -> Choices {
         Choices { world: Rc::clone(&self.world) }
+    }
+
+    /// A pipe, for a handler that registers descriptors: one end is for the handler, the test holds the other.
+    pub fn pipe(&self) -> Pipe {
+        Pipe::new(&self.world)
     }
 
     /// Puts a handler on the network. It listens on [`SERVER`](super::SERVER).

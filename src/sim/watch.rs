@@ -13,8 +13,8 @@ use super::faults::Fault;
 use super::network::{MILLI, SimNet, World};
 use crate::context::Context;
 use crate::error::{CloseReason, Result};
-use crate::handler::{Conn, Datagram, Frame, Handler, Peer};
-use crate::id::{ConnId, DatagramId, ListenerId};
+use crate::handler::{Conn, Datagram, Frame, Handler, Peer, Ready};
+use crate::id::{ConnId, DatagramId, ListenerId, SourceId};
 
 /// How long a callback may take.
 const SLOW: [u64; 5] = [0, MILLI, 30 * MILLI, 200 * MILLI, 1000 * MILLI];
@@ -55,6 +55,8 @@ enum What {
     Datagram,
     DatagramFailed,
     BindFailed,
+    Ready,
+    RegisterFailed,
 }
 
 impl<H: Handler> Watched<H> {
@@ -246,6 +248,22 @@ impl<H: Handler> Handler for Watched<H> {
     fn bind_failed(&mut self, cx: &mut Context, socket: DatagramId, error: &io::Error) {
         self.note(What::BindFailed, ConnId::NONE, 0, || format!("{socket:?} was not opened, {error}"));
         self.inner.bind_failed(cx, socket, error);
+        self.pass(cx);
+    }
+
+    fn ready(&mut self, cx: &mut Context, source: Ready<'_>) {
+        self.note(What::Ready, ConnId::NONE, u64::from(source.readiness.bits()), || {
+            format!("{:?} is {:?}", source.id, source.readiness)
+        });
+        self.inner.ready(cx, source);
+        self.pass(cx);
+    }
+
+    fn register_failed(&mut self, cx: &mut Context, source: SourceId, error: &io::Error) {
+        self.note(What::RegisterFailed, ConnId::NONE, 0, || {
+            format!("{source:?} was not registered, {error}")
+        });
+        self.inner.register_failed(cx, source, error);
         self.pass(cx);
     }
 }

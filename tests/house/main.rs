@@ -29,6 +29,7 @@ const LAYERS: &[Layer] = &[
             "config",
             "error",
             "socket",
+            "source",
             "stats",
             "wrong",
         ],

@@ -13,6 +13,7 @@ mod modes;
 mod regressions;
 mod scenarios;
 mod sets;
+mod sources;
 mod splits;
 mod swarm;
 mod writes;

@@ -37,6 +37,7 @@ mod readiness;
 mod review;
 mod script;
 mod server;
+mod sources;
 mod spin;
 mod timers;
 mod turns;

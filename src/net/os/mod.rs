@@ -5,9 +5,11 @@
 #[cfg(not(unix))]
 compile_error!("switchboard runs on Unix so far: `net::os` has no implementation for this system yet");
 
+mod source;
 mod tcp;
 mod udp;
 
+pub use source::OsSource;
 pub use tcp::{OsListener, OsStream};
 pub use udp::OsDatagram;
 
@@ -32,9 +34,10 @@ use crate::addr::Addr;
 use crate::bind::Bind;
 use crate::config::Listen;
 use crate::connect::Connect;
-use crate::id::{ConnId, DatagramId, ListenerId};
+use crate::id::{ConnId, DatagramId, ListenerId, SourceId};
 use crate::instant::Instant;
 use crate::readiness::Readiness;
+use crate::source::Source;
 
 /// A clock that costs less to read than the monotonic one and is never ahead of it: on Linux it stands at the last
 /// timer interrupt.
@@ -80,6 +83,7 @@ impl Network for Os {
     type Stream = OsStream;
     type Listener = OsListener;
     type Datagram = OsDatagram;
+    type Source = OsSource;
     type Events = mio::Events;
 
     #[inline]
@@ -173,6 +177,32 @@ impl Network for Os {
         let (source, token) = (socket.as_raw_fd(), number(Token::datagram(id))?);
         let interest = if on { INPUT.add(mio::Interest::WRITABLE) } else { INPUT };
         self.poll.registry().reregister(&mut SourceFd(&source), token, interest)
+    }
+
+    fn open_source(&mut self, source: Source) -> io::Result<OsSource> {
+        OsSource::open(source)
+    }
+
+    fn watch_source(
+        &mut self,
+        source: &OsSource,
+        id: SourceId,
+        before: Readiness,
+        now: Readiness,
+    ) -> io::Result<()> {
+        let (fd, registry) = (source.as_raw_fd(), self.poll.registry());
+        let (mut fd, token) = (SourceFd(&fd), number(Token::source(id))?);
+        // Nothing to be told of is no registration: one for nothing is still told of an end, over and over.
+        match (before.is_empty(), source::mio_interest(now)) {
+            (true, None) => Ok(()),
+            (true, Some(interest)) => registry.register(&mut fd, token, interest).map_err(source::explain),
+            (false, None) => registry.deregister(&mut fd),
+            (false, Some(interest)) => registry.reregister(&mut fd, token, interest),
+        }
+    }
+
+    fn close_source(&mut self, source: OsSource) -> Option<OwnedFd> {
+        source.close()
     }
 
     fn connect(&mut self, addr: &Addr, how: &Connect) -> io::Result<OsStream> {

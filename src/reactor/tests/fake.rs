@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,13 +18,14 @@ use crate::addr::Addr;
 use crate::bind::Bind;
 use crate::config::Listen;
 use crate::connect::Connect;
-use crate::id::{ConnId, DatagramId, ListenerId};
+use crate::id::{ConnId, DatagramId, ListenerId, SourceId};
 use crate::instant::Instant;
 use crate::net::{
     Arrival, Datagram, Event, Interest, Listener, Network, Stream, Token, Trouble, Wake, sealed,
 };
 use crate::readiness::Readiness;
 use crate::socket::Socket;
+use crate::source::{Io, Source};
 
 /// What a socket was told to do and what it was made to do.
 #[derive(Debug, Default)]
@@ -228,10 +230,29 @@ impl Datagram for NoDatagram {
     }
 }
 
+/// Nor has it any of these.
+#[derive(Debug)]
+pub(super) enum NoSource {}
+
+impl Io for NoSource {
+    fn read(&self, _: &mut [u8]) -> io::Result<usize> {
+        match *self {}
+    }
+
+    fn write(&self, _: &[u8]) -> io::Result<usize> {
+        match *self {}
+    }
+
+    fn fd(&self) -> Option<BorrowedFd<'_>> {
+        match *self {}
+    }
+}
+
 impl Network for Fake {
     type Stream = FakeStream;
     type Listener = FakeListener;
     type Datagram = NoDatagram;
+    type Source = NoSource;
     type Events = Vec<Event>;
 
     fn now(&self) -> Instant {
@@ -271,6 +292,18 @@ impl Network for Fake {
 
     fn watch_room(&mut self, _: &NoDatagram, _: DatagramId, _: bool) -> io::Result<()> {
         Err(ErrorKind::Unsupported.into())
+    }
+
+    fn open_source(&mut self, _: Source) -> io::Result<NoSource> {
+        Err(ErrorKind::Unsupported.into())
+    }
+
+    fn watch_source(&mut self, _: &NoSource, _: SourceId, _: Readiness, _: Readiness) -> io::Result<()> {
+        Err(ErrorKind::Unsupported.into())
+    }
+
+    fn close_source(&mut self, source: NoSource) -> Option<OwnedFd> {
+        match source {}
     }
 
     fn connect(&mut self, _: &Addr, _: &Connect) -> io::Result<FakeStream> {

@@ -28,7 +28,7 @@ const REFUSALS: [Errno; 5] =
 
 impl World {
     /// Whether a signal interrupts a call.
-    fn interrupted(&mut self) -> Result<()> {
+    pub(super) fn interrupted(&mut self) -> Result<()> {
         if self.faults.take(&mut self.tape, Fault::Interrupt, 2) == 1 { Err(Errno::EINTR) } else { Ok(()) }
     }
 

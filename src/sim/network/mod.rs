@@ -8,6 +8,7 @@
 
 mod calls;
 mod clients;
+mod pipe;
 mod registry;
 mod socket;
 mod stream;
@@ -16,6 +17,8 @@ mod udp;
 mod world;
 
 pub use clients::Received;
+pub use pipe::Pipe;
+pub(crate) use pipe::SimSource;
 pub(crate) use socket::SockId;
 pub(crate) use stream::{SimListener, SimStream};
 pub(crate) use udp::SimDatagram;
@@ -25,6 +28,7 @@ use std::cell::RefCell;
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -36,10 +40,11 @@ use crate::addr::Addr;
 use crate::bind::Bind;
 use crate::config::Listen;
 use crate::connect::Connect;
-use crate::id::{ConnId, DatagramId, ListenerId};
+use crate::id::{ConnId, DatagramId, ListenerId, SourceId};
 use crate::instant::Instant;
 use crate::net::{Event, Interest, Network, Token, Trigger, Trouble, Wake, sealed};
 use crate::readiness::Readiness;
+use crate::source::Source;
 use socket::{Owner, Sock, WAKER};
 use world::{Step, What};
 
@@ -203,6 +208,13 @@ impl SimNet {
                 }
                 continue;
             }
+            if id & pipe::PIPE != 0 {
+                if let Some((token, readiness)) = world.end_readiness(id) {
+                    events.list.push(Event { token, readiness });
+                    room -= 1;
+                }
+                continue;
+            }
             let sock = &mut world.socks[id as usize];
             sock.pending = false;
             let readiness = sock.readiness();
@@ -235,6 +247,9 @@ impl SimNet {
                     world.note(What::Poll, id, 1 << 32, |_| format!("#{id} is {readiness:?}, for no reason"));
                 }
             }
+        }
+        if room > 0 {
+            events.list.extend(world.spurious_end(self.host));
         }
         let gone = world.hosts[self.host].gone.len();
         let way = world.faults.take(&mut world.tape, Fault::Stale, 1 + gone);
@@ -297,6 +312,7 @@ impl Network for SimNet {
     type Stream = SimStream;
     type Listener = SimListener;
     type Datagram = SimDatagram;
+    type Source = SimSource;
     type Events = SimEvents;
 
     fn now(&self) -> Instant {
@@ -388,6 +404,25 @@ impl Network for SimNet {
     fn watch_room(&mut self, socket: &SimDatagram, _: DatagramId, on: bool) -> io::Result<()> {
         socket.watch_room(on);
         Ok(())
+    }
+
+    fn open_source(&mut self, source: Source) -> io::Result<SimSource> {
+        SimSource::open(self, &source)
+    }
+
+    fn watch_source(
+        &mut self,
+        source: &SimSource,
+        id: SourceId,
+        before: Readiness,
+        now: Readiness,
+    ) -> io::Result<()> {
+        source.watch(Token::source(id), before, now)
+    }
+
+    fn close_source(&mut self, source: SimSource) -> Option<OwnedFd> {
+        drop(source);
+        None
     }
 
     fn connect(&mut self, addr: &Addr, _: &Connect) -> io::Result<SimStream> {

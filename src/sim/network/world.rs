@@ -16,6 +16,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::SimNet;
+use super::pipe::Pipes;
 use super::socket::{BUFFER, NOBODY, Owner, Phase, Sock, SockId, WAKER};
 use super::udp::Ports;
 use crate::id::ConnId;
@@ -113,6 +114,7 @@ pub(crate) struct World {
     pub(super) socks: Vec<Sock>,
     pub(super) free: Vec<SockId>,
     pub(super) ports: Ports,
+    pub(super) pipes: Pipes,
     pub(super) hosts: Vec<Host>,
     pub(super) listeners: BTreeMap<SocketAddr, SockId>,
     pub(super) routes: BTreeMap<SocketAddr, Route>,
@@ -146,6 +148,7 @@ impl World {
             socks: Vec::new(),
             free: Vec::new(),
             ports: Ports::default(),
+            pipes: Pipes::default(),
             hosts: Vec::new(),
             listeners: BTreeMap::new(),
             routes: BTreeMap::new(),

@@ -25,6 +25,7 @@
 //! | `accepting` | edges and order of a listener, its close, its queue when it is full |
 //! | `interest` | streams of which a poll tells only the input, and those watched for output later |
 //! | `buffers` | full buffers, by their shape |
+//! | `pipes` | both ends of a pipe, as registered descriptors |
 //! | `outside` | what no call of the seam leads to: the kernel alone is held to it |
 //! | `random` | scripts that nobody wrote, where the kernel is right |
 //!
@@ -45,6 +46,7 @@ mod kernel;
 mod late;
 mod once_more;
 mod outside;
+mod pipes;
 mod random;
 mod resets;
 mod rig;
