@@ -15,14 +15,13 @@ mod shared;
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
-use std::mem;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use switchboard::codec::Lines;
 use switchboard::{
-    Bytes, Close, CloseReason, Config, Conn, ConnId, Context, Handler, OnSlow, Peer, Reactor, Result, Stop,
+    Bytes, Close, CloseReason, Config, Conn, ConnId, Context, Handler, OnSlow, Peer, Reactor, Result, signals,
 };
 
 const HELP: &str = "/nick NAME, /join ROOM, /who, /quit, /help; anything else is said to your room";
@@ -232,8 +231,7 @@ fn serve(addr: SocketAddr) -> io::Result<()> {
     let listener = reactor.listen(addr)?;
 
     // The first signal drains, the second does not wait for that.
-    let (handle, mut stop) = (reactor.handle(), Stop::Drain);
-    ctrlc::set_handler(move || handle.stop(mem::replace(&mut stop, Stop::Now))).map_err(io::Error::other)?;
+    signals::drain(&mut reactor)?;
 
     shared::announce(reactor.local_addr(listener)?, "")?;
     reactor.run()?;

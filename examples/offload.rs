@@ -14,7 +14,6 @@ mod shared;
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
-use std::mem;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::mpsc::{self, Receiver, SyncSender, TrySendError};
@@ -23,7 +22,7 @@ use std::thread;
 
 use switchboard::codec::Lines;
 use switchboard::{
-    Close, CloseReason, Config, Conn, ConnId, Context, Handle, Handler, Peer, Reactor, Result, Stop,
+    Close, CloseReason, Config, Conn, ConnId, Context, Handle, Handler, Peer, Reactor, Result, signals,
 };
 
 /// How many threads work.
@@ -184,8 +183,7 @@ fn serve(addr: SocketAddr) -> io::Result<()> {
     }
 
     // The first signal lets what is open finish, a second one does not wait for that.
-    let (handle, mut stop) = (reactor.handle(), Stop::Drain);
-    ctrlc::set_handler(move || handle.stop(mem::replace(&mut stop, Stop::Now))).map_err(io::Error::other)?;
+    signals::drain(&mut reactor)?;
 
     shared::announce(reactor.local_addr(listener)?, "")?;
     reactor.run()?;

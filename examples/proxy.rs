@@ -14,13 +14,12 @@
 mod shared;
 
 use std::io::{self, Write};
-use std::mem;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use switchboard::codec::Raw;
 use switchboard::{
-    Close, CloseReason, Config, Conn, ConnId, Context, Handler, Origin, Peer, Reactor, Result, Sent, Stop,
+    Close, CloseReason, Config, Conn, ConnId, Context, Handler, Origin, Peer, Reactor, Result, Sent, signals,
 };
 
 struct Proxy {
@@ -93,8 +92,7 @@ fn serve(addr: SocketAddr, [to]: [String; 1]) -> io::Result<()> {
     let listener = reactor.listen(addr)?;
 
     // The first signal lets what is open finish, a second one does not wait for that.
-    let (handle, mut stop) = (reactor.handle(), Stop::Drain);
-    ctrlc::set_handler(move || handle.stop(mem::replace(&mut stop, Stop::Now))).map_err(io::Error::other)?;
+    signals::drain(&mut reactor)?;
 
     shared::announce(reactor.local_addr(listener)?, "")?;
     reactor.run()?;

@@ -46,6 +46,7 @@ mod unix {
     use std::time::{Duration, Instant};
 
     use rustix::net::RecvFlags;
+    use signal_hook::consts::{SIGINT, SIGTERM};
     use switchboard::select::{Interest, Ready, Selector, SourceId};
 
     /// A queue this long takes its client out of `inputs` ..
@@ -66,11 +67,9 @@ mod unix {
         // The self-pipe: a signal handler that writes one byte to something that is in `inputs`.
         let (quit, at_signal) = UnixStream::pair()?;
         at_signal.set_nonblocking(true)?;
-        ctrlc::set_handler(move || {
-            // It can only fail for being full, of bytes that say the same.
-            let _ = (&at_signal).write(b"q");
-        })
-        .map_err(io::Error::other)?;
+        for signal in [SIGINT, SIGTERM] {
+            signal_hook::low_level::pipe::register(signal, at_signal.try_clone()?)?;
+        }
 
         let mut echo = Echo::new(server, quit)?;
         crate::shared::announce(address, "")?;

@@ -8,7 +8,8 @@
 //!
 //! Each reactor runs on a thread of its own and listens on the same port (`SO_REUSEPORT`). The kernel gives every new
 //! connection to one of them, by a hash of the addresses of both ends; from then on it is that one's, and no lock is
-//! taken. There is one handle for each, and all are drained together.
+//! taken. One reactor more, on the first thread, catches the signals of the process and passes them on by a handle for each,
+//! so that all are drained together.
 //!
 //! What `SO_REUSEPORT` does not promise: that all get the same number of connections, above all when there are few of them;
 //! that one that is busy gets fewer; that connections that wait to be accepted survive when their listener closes, which is
@@ -26,7 +27,8 @@ use std::thread::{self, JoinHandle};
 
 use rustix::process::{Resource, getrlimit};
 use switchboard::codec::Raw;
-use switchboard::{Config, Conn, Context, Handle, Handler, Listen, Peer, Reactor, Result, Stop};
+use switchboard::signals::{SIGINT, SIGTERM, Signals};
+use switchboard::{Config, Conn, Context, Handle, Handler, Listen, Peer, Reactor, Ready, Result, Stop};
 
 /// More reactors than this are a mistake.
 const REACTORS_MAX: usize = 1024;
@@ -47,6 +49,54 @@ impl Handler for Echo {
     }
 }
 
+/// Passes signals on, until all that it knows have ended.
+struct Front {
+    signals: Signals,
+    shards: Vec<Handle<Echo>>,
+    open: usize,
+    stop: Stop,
+}
+
+impl Handler for Front {
+    type Codec = Raw;
+    type Session = ();
+
+    fn opened(&mut self, _: &mut Context, _: &Peer<'_>) -> Option<(Raw, ())> {
+        None
+    }
+
+    fn received(&mut self, _: &mut Context, _: Conn<'_, Self>, _: &[u8]) -> Result {
+        Ok(())
+    }
+
+    fn ready(&mut self, _: &mut Context, source: Ready<'_>) {
+        for _ in self.signals.take(source) {
+            // The first signal lets what is open finish, a second one does not wait for that.
+            let stop = mem::replace(&mut self.stop, Stop::Now);
+            for shard in &self.shards {
+                shard.stop(stop);
+            }
+        }
+    }
+}
+
+/// Tells the first thread that one has ended, however it came to that.
+struct Over(Handle<Front>);
+
+impl Drop for Over {
+    fn drop(&mut self) {
+        let over = self.0.post(|front, cx| {
+            front.open -= 1;
+            if front.open == 0 {
+                cx.stop(Stop::Now);
+            }
+        });
+        if let Err(error) = over {
+            log::error!("nobody hears that a reactor has ended: {error}");
+        }
+    }
+}
+
 /// A reactor that runs on a thread of its own, and ends with how many it served.
 struct Shard {
     handle: Handle<Echo>,
@@ -56,9 +106,12 @@ struct Shard {
 
 impl Shard {
     /// Starts one, and waits until it listens.
-    fn start(addr: SocketAddr, config: Config) -> io::Result<Shard> {
+    fn start(addr: SocketAddr, config: Config, front: Handle<Front>) -> io::Result<Shard> {
         let (tell, told) = mpsc::sync_channel(1);
-        let thread = thread::spawn(move || Shard::run(addr, config, &tell));
+        let thread = thread::spawn(move || {
+            let _over = Over(front);
+            Shard::run(addr, config, &tell)
+        });
         match told.recv() {
             Ok((handle, addr)) => Ok(Shard { handle, addr, thread }),
             // It ended before it could say anything, and its end says why.
@@ -107,24 +160,20 @@ fn serve(addr: SocketAddr, [count]: [String; 1]) -> io::Result<()> {
     config.memory_bytes_max = (config.memory_bytes_max / count).max(2 * config.queued_bytes_max);
 
     // With port 0 the first one learns which port it is, and the others join it there.
-    let mut shards = vec![Shard::start(addr, config.clone())?];
+    let (signals, source) = Signals::new([SIGINT, SIGTERM])?;
+    let front = Front { signals, shards: Vec::new(), open: count, stop: Stop::Drain };
+    let mut front = Reactor::new(front, Config::default())?;
+    front.register(source)?;
+    let mut shards = vec![Shard::start(addr, config.clone(), front.handle())?];
     let addr = shards[0].addr;
     for _ in 1..count {
-        shards.push(Shard::start(addr, config.clone())?);
+        shards.push(Shard::start(addr, config.clone(), front.handle())?);
     }
 
-    // The first signal lets what is open finish, a second one does not wait for that.
-    let handles: Vec<_> = shards.iter().map(|shard| shard.handle.clone()).collect();
-    let mut stop = Stop::Drain;
-    ctrlc::set_handler(move || {
-        let stop = mem::replace(&mut stop, Stop::Now);
-        for handle in &handles {
-            handle.stop(stop);
-        }
-    })
-    .map_err(io::Error::other)?;
+    front.with(|front, _| front.shards = shards.iter().map(|shard| shard.handle.clone()).collect());
 
     shared::announce(addr, "")?;
+    front.run()?;
     let mut served = Vec::new();
     for shard in shards {
         drop(shard.handle);

@@ -13,11 +13,10 @@
 mod shared;
 
 use std::io::{self, Write};
-use std::mem;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
-use switchboard::{Config, Reactor, Stop, datagrams};
+use switchboard::{Config, Reactor, datagrams, signals};
 
 fn main() -> ExitCode {
     shared::main("Sends every datagram back to whoever sent it.", ([127, 0, 0, 1], 7007), [], |addr, []| {
@@ -34,8 +33,7 @@ fn serve(addr: SocketAddr) -> io::Result<()> {
     let socket = reactor.bind(addr)?;
 
     // The first signal sends what waits, a second one does not wait for that.
-    let (handle, mut stop) = (reactor.handle(), Stop::Drain);
-    ctrlc::set_handler(move || handle.stop(mem::replace(&mut stop, Stop::Now))).map_err(io::Error::other)?;
+    signals::drain(&mut reactor)?;
 
     shared::announce(reactor.datagram_addr(socket)?, "-u ")?;
     reactor.run()?;

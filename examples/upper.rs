@@ -11,12 +11,11 @@
 mod shared;
 
 use std::io::{self, Write};
-use std::mem;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use switchboard::codec::{Lines, Put};
-use switchboard::{CloseReason, Config, Conn, Context, Handler, Peer, Reactor, Result, Stop};
+use switchboard::{CloseReason, Config, Conn, Context, Handler, Peer, Reactor, Result, signals};
 
 /// What outlives the connections.
 #[derive(Default)]
@@ -67,8 +66,7 @@ fn serve(addr: SocketAddr) -> io::Result<()> {
     let listener = reactor.listen(addr)?;
 
     // The first signal lets what is open finish, a second one does not wait for that.
-    let (handle, mut stop) = (reactor.handle(), Stop::Drain);
-    ctrlc::set_handler(move || handle.stop(mem::replace(&mut stop, Stop::Now))).map_err(io::Error::other)?;
+    signals::drain(&mut reactor)?;
 
     shared::announce(reactor.local_addr(listener)?, "")?;
     reactor.run()?;

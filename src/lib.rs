@@ -82,6 +82,7 @@
 //! | `net` | the seam: sockets, readiness, the clock; `net::os` is the only part that names the system | words |
 //! | `reactor` | the loop, and bytes between one stream and one connection | context, net |
 //! | `sim` | a network in memory behind the same seam, with virtual time and faults, and the search for what breaks on it | reactor |
+//! | `signals` | signals of the process as events; a leaf that nothing uses | reactor |
 //! | `select` | the three sets of `select`; a leaf that nothing uses | words |
 //!
 //! To follow one request through the source: `reactor/turn.rs` (`one_turn`, `dispatch`), `reactor/driver/mod.rs`
@@ -106,8 +107,11 @@
 //!
 //! # Features
 //!
-//! There are none: everything is in every build, and costs nothing where it is not used. Log lines go to the
-//! [`log`] facade.
+//! | feature | what it adds | crates |
+//! |---|---|---|
+//! | `signals`, off | `signals`: SIGINT, SIGTERM and others as events of the loop | `signal-hook`, `signal-hook-registry`, `errno` |
+//!
+//! Everything else is in every build, and costs nothing where it is not used. Log lines go to the [`log`] facade.
 //!
 //! # Platforms
 //!
@@ -130,6 +134,8 @@ pub mod codec;
 pub mod net;
 #[cfg(unix)]
 pub mod select;
+#[cfg(feature = "signals")]
+pub mod signals;
 pub mod sim;
 
 mod addr;

@@ -12,6 +12,8 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::process::{Command, Stdio};
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 use std::{env, fs, thread};
 
@@ -829,7 +831,8 @@ fn a_signal_does_not_end_a_wait_nor_prolong_it() {
     let (_peer, stream) = tcp_pair();
     let mut selector = Selector::new().expect("a selector");
     selector.insert(&stream, R).expect("insert");
-    ctrlc::set_handler(|| {}).expect("a handler");
+    let came = Arc::new(AtomicBool::new(false));
+    signal_hook::flag::register(signal_hook::consts::SIGTERM, came).expect("a handler");
     child_is_ready();
     let timeout = Duration::from_millis(190);
     for form in ["select", "selector"] {

@@ -3,12 +3,11 @@
 //! It does not know what either side says.
 
 use std::io::{self, ErrorKind, Write};
-use std::mem;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use lexopt::{Arg, Parser, ValueExt};
-use switchboard::{CloseReason, Handler, ListenerId, Reactor, Stop};
+use switchboard::{CloseReason, Handler, ListenerId, Reactor, signals};
 
 const NAME: &str = env!("CARGO_BIN_NAME");
 
@@ -78,8 +77,7 @@ pub(crate) fn main(
 /// Says where the server listens and how to talk to it, and serves until Ctrl-C or SIGTERM. The first lets what is open
 /// finish, a second one does not wait for that.
 pub(crate) fn run<H: Handler + 'static>(reactor: &mut Reactor<H>, listener: ListenerId) -> io::Result<()> {
-    let (handle, mut stop) = (reactor.handle(), Stop::Drain);
-    ctrlc::set_handler(move || handle.stop(mem::replace(&mut stop, Stop::Now))).map_err(io::Error::other)?;
+    signals::drain(reactor)?;
     let addr = reactor.local_addr(listener)?;
     // `println!` panics when nobody reads our output any more.
     let mut stdout = io::stdout();

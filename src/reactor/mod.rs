@@ -311,7 +311,7 @@ impl<H: Handler, N: Network> Reactor<H, N> {
         self.cx.table.open == 0
             && self.listeners.is_empty()
             && self.datagrams.is_empty()
-            && self.sources.is_empty()
+            && !self.has_sources()
             && !self.cx.datagrams.pending
             && !self.cx.wishes.any()
             && self.cx.table.timers.len() == 0

@@ -8,11 +8,15 @@ use std::mem;
 use std::os::fd::OwnedFd;
 
 use super::{Reactor, Run};
+use crate::context::Context;
 use crate::handler::{Handler, Ready};
 use crate::id::{ConnId, SourceId};
 use crate::net::Network;
 use crate::readiness::Readiness;
 use crate::source::{Source, told};
+
+/// What is called for a source that is not the handler's.
+type OnReady = Box<dyn FnMut(&mut Context, Ready<'_>) + Send>;
 
 /// One source.
 pub(super) struct Held<N: Network> {
@@ -20,6 +24,8 @@ pub(super) struct Held<N: Network> {
     source: N::Source,
     /// What the poll tells of it; empty: it is in none.
     polled: Readiness,
+    /// If it is not the handler's. It does not keep the reactor running.
+    own: Option<OnReady>,
 }
 
 impl<H: Handler, N: Network> Reactor<H, N> {
@@ -52,13 +58,32 @@ impl<H: Handler, N: Network> Reactor<H, N> {
         self.remove_source(at)
     }
 
+    /// Registers a source with its own callback, which the handler does not know of.
+    #[cfg(feature = "signals")]
+    pub(crate) fn register_own(
+        &mut self,
+        source: Source,
+        on_ready: impl FnMut(&mut Context, Ready<'_>) + Send + 'static,
+    ) -> io::Result<()> {
+        let id = self.register(source)?;
+        if let Some(at) = self.source_at(id) {
+            self.sources[at].own = Some(Box::new(on_ready));
+        }
+        Ok(())
+    }
+
+    /// Whether there is a source of the handler's.
+    pub(super) fn has_sources(&self) -> bool {
+        self.sources.iter().any(|held| held.own.is_none())
+    }
+
     fn open_source(&mut self, id: SourceId, source: Source) -> io::Result<()> {
         let interest = source.interest;
         let source = self.net.open_source(source)?;
         let polled = Readiness::EMPTY;
         // In the order of their ids, which is not always that in which they are registered.
         let at = self.sources.partition_point(|held| held.id < id);
-        self.sources.insert(at, Held { id, source, polled });
+        self.sources.insert(at, Held { id, source, polled, own: None });
         if let Err(error) = self.poll_source(at, interest) {
             self.remove_source(at);
             return Err(error);
@@ -72,7 +97,7 @@ impl<H: Handler, N: Network> Reactor<H, N> {
 
     /// Tells the poll what is of interest of a source, also if that is what it knows: what is there now, it tells anew.
     fn poll_source(&mut self, at: usize, interest: Readiness) -> io::Result<()> {
-        let Held { id, source, polled } = &mut self.sources[at];
+        let Held { id, source, polled, .. } = &mut self.sources[at];
         if polled.is_empty() && interest.is_empty() {
             return Ok(());
         }
@@ -107,8 +132,12 @@ impl<H: Handler, N: Network> Reactor<H, N> {
         self.cx.stats.ready += 1;
         let mut returned = false;
         self.guard(|reactor| {
-            let ready = Ready::new(id, wanted.key, readiness, &reactor.sources[at].source);
-            reactor.handler.ready(&mut reactor.cx, ready);
+            let Held { source, own, .. } = &mut reactor.sources[at];
+            let ready = Ready::new(id, wanted.key, readiness, source);
+            match own {
+                None => reactor.handler.ready(&mut reactor.cx, ready),
+                Some(own) => own(&mut reactor.cx, ready),
+            }
             returned = true;
         });
         if !returned {
@@ -184,7 +213,7 @@ impl<H: Handler, N: Network> Reactor<H, N> {
     /// come will announce it.
     pub(crate) fn audit_sources(&self, forgotten: impl Fn(&N::Source) -> bool) -> Result<(), String> {
         let sources = &self.cx.sources;
-        for Held { id, source, polled } in &self.sources {
+        for Held { id, source, polled, .. } in &self.sources {
             let wanted = sources.wanted.get(id).map_or(Readiness::EMPTY, |wanted| wanted.interest);
             let gone = !sources.wanted.contains_key(id);
             if (gone || wanted != *polled) && !(sources.changed.contains(id) && self.cx.datagrams.pending) {

@@ -47,6 +47,7 @@ const LAYERS: &[Layer] = &[
         rests_on: &["net"],
     },
     Layer { name: "sim/run", modules: &["sim"], rests_on: &["reactor", "sim/network"] },
+    Layer { name: "signals", modules: &["signals"], rests_on: &["reactor"] },
     Layer { name: "select", modules: &["select"], rests_on: &["words"] },
 ];
 
@@ -58,6 +59,7 @@ const BANS: &[Ban] = &[
             "libc",
             "mio",
             "rustix",
+            "signal_hook",
             "socket2",
             "std::net::TcpListener",
             "std::net::TcpStream",

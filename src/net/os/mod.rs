@@ -5,10 +5,16 @@
 #[cfg(not(unix))]
 compile_error!("switchboard runs on Unix so far: `net::os` has no implementation for this system yet");
 
+#[cfg(feature = "signals")]
+mod signals;
 mod source;
 mod tcp;
 mod udp;
 
+#[cfg(feature = "signals")]
+pub(crate) use signal_hook::consts as signal_numbers;
+#[cfg(feature = "signals")]
+pub(crate) use signals::Caught;
 pub use source::OsSource;
 pub use tcp::{OsListener, OsStream};
 pub use udp::OsDatagram;
