@@ -12,6 +12,7 @@ mod echo;
 mod fixed_length;
 mod offload;
 mod one_shot;
+mod ping;
 mod proxy;
 mod select_echo;
 mod server;
