@@ -112,6 +112,8 @@ impl Described {
     const PLAIN: Described =
         Described { adjustment: 0, least: 0, strip: 4, offset: 0, width: Width::Four, order: ByteOrder::Big };
 
+    // Out of line, here and in encoding, so that the plain layout is small enough to stand where it is used.
+    #[inline(never)]
     fn decode<'a>(&self, input: &'a [u8], limit: usize) -> Result<Step<&'a [u8]>, FrameError> {
         let offset = usize::from(self.offset);
         let header = offset + usize::from(self.width.bytes());
@@ -136,6 +138,7 @@ impl Described {
         }
     }
 
+    #[inline(never)]
     fn encode_header(
         &self,
         before: &[u8],

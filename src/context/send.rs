@@ -68,7 +68,9 @@ impl Context {
     /// or all of it, is sent from where it is: an echo of bulk data copies nothing.
     #[inline]
     pub fn send(&mut self, bytes: &[u8]) -> Sent {
-        if self.out.len() + bytes.len() < self.out_room {
+        // What makes it grow is out of the way too, so that this is small where it is used.
+        let fits = bytes.len() <= self.out.capacity() - self.out.len();
+        if fits && self.out.len() + bytes.len() < self.out_room {
             self.out.extend_from_slice(bytes);
             return Sent::Accepted;
         }
