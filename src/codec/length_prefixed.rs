@@ -208,7 +208,8 @@ impl LengthPrefixed {
     }
 
     /// Writes the length field and `body`, for layouts whose header is the length field alone.
-    #[inline]
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "a call costs as much as what is done here")]
     pub fn encode(&self, body: &[u8], out: &mut impl Put) -> Result<(), EncodeError> {
         self.encode_with(&[], body, out)
     }
@@ -216,7 +217,8 @@ impl LengthPrefixed {
     /// Writes `before`, the length field and `body`.
     ///
     /// `before` is the part of the header in front of the length field, `offset` bytes exactly.
-    #[inline]
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "a call costs as much as what is done here")]
     pub fn encode_with(&self, before: &[u8], body: &[u8], out: &mut impl Put) -> Result<(), EncodeError> {
         self.encode_header(before, body.len(), out)?;
         out.put_slice(body);
@@ -226,7 +228,8 @@ impl LengthPrefixed {
     /// Writes `before` and the length field for a body of `body_bytes` bytes, which the caller sends itself.
     ///
     /// So a large body can be sent by reference behind a header of a few bytes.
-    #[inline]
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "a call costs as much as what is done here")]
     pub fn encode_header(
         &self,
         before: &[u8],
@@ -234,15 +237,12 @@ impl LengthPrefixed {
         out: &mut impl Put,
     ) -> Result<(), EncodeError> {
         let limit = self.body_bytes_max;
-        match &self.layout {
-            Layout::Plain if before.is_empty() && body_bytes <= limit.min(u32::MAX as usize) => {
-                let [.., a, b, c, d] = body_bytes.to_be_bytes();
-                out.put_slice(&[a, b, c, d]);
+        match (&self.layout, u32::try_from(body_bytes)) {
+            (Layout::Plain, Ok(length)) if before.is_empty() && body_bytes <= limit => {
+                out.put_slice(&length.to_be_bytes());
                 Ok(())
             }
-            Layout::Plain | Layout::Described(_) => {
-                self.layout.described().encode_header(before, body_bytes, limit, out)
-            }
+            (layout, _) => layout.described().encode_header(before, body_bytes, limit, out),
         }
     }
 }
@@ -259,7 +259,8 @@ impl Decoder for LengthPrefixed {
 
     const FRAMES_FROM_NOTHING: bool = false;
 
-    #[inline]
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "a call costs as much as what is done here")]
     fn decode<'a>(&mut self, input: &'a [u8]) -> Result<Step<&'a [u8]>, FrameError> {
         match &self.layout {
             Layout::Plain if !wrong!(LengthAssumedWhole) => {
@@ -268,8 +269,12 @@ impl Decoder for LengthPrefixed {
                 };
                 body_behind(field.len(), rest, u32::from_be_bytes(*field).into(), self.body_bytes_max)
             }
+            // Taken apart, or every frame would be passed through memory for its sake.
             Layout::Plain | Layout::Described(_) => {
-                self.layout.described().decode(input, self.body_bytes_max)
+                match self.layout.described().decode(input, self.body_bytes_max)? {
+                    Step::Frame { frame, used } => Ok(Step::Frame { frame, used }),
+                    Step::NeedMore { at_least } => Ok(Step::NeedMore { at_least }),
+                }
             }
         }
     }

@@ -89,6 +89,16 @@ impl Lines {
         Ok(())
     }
 
+    /// What there is has no end yet.
+    #[inline(never)]
+    fn unended(&mut self, input: &[u8]) -> Result<(), FrameError> {
+        self.scanned = input.len();
+        if !wrong!(UnendedLineGrows) {
+            self.line(input)?;
+        }
+        Ok(())
+    }
+
     /// The line in `bytes`, which are all before an LF or all there is so far.
     #[inline]
     fn line<'a>(&self, bytes: &'a [u8]) -> Result<&'a [u8], FrameError> {
@@ -112,26 +122,23 @@ impl Decoder for Lines {
 
     const FRAMES_FROM_NOTHING: bool = false;
 
-    #[inline]
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "a call costs a line as much as finding its end")]
     fn decode<'a>(&mut self, input: &'a [u8]) -> Result<Step<&'a [u8]>, FrameError> {
         let from = self.scanned.min(input.len());
-        if let Some(at) = scan::find(b'\n', &input[from..]) {
-            self.scanned = 0;
-            let lf = from + at;
-            if wrong!(ScanPositionStays) {
-                self.scanned = from;
-            }
-            if wrong!(CrlfCutInTwo) && from > 0 && at == 0 {
-                return Ok(Step::Frame { frame: &input[..lf], used: lf + 1 });
-            }
-            return Ok(Step::Frame { frame: self.line(&input[..lf])?, used: lf + 1 });
-        }
-        self.scanned = input.len();
-        if wrong!(UnendedLineGrows) {
+        let Some(at) = scan::find(b'\n', &input[from..]) else {
+            self.unended(input)?;
             return Ok(Step::NeedMore { at_least: input.len() + 1 });
+        };
+        self.scanned = 0;
+        let lf = from + at;
+        if wrong!(ScanPositionStays) {
+            self.scanned = from;
         }
-        self.line(input)?;
-        Ok(Step::NeedMore { at_least: input.len() + 1 })
+        if wrong!(CrlfCutInTwo) && from > 0 && at == 0 {
+            return Ok(Step::Frame { frame: &input[..lf], used: lf + 1 });
+        }
+        Ok(Step::Frame { frame: self.line(&input[..lf])?, used: lf + 1 })
     }
 
     fn end<'a>(&mut self, input: &'a [u8]) -> Result<Option<&'a [u8]>, FrameError> {

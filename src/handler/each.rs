@@ -57,7 +57,8 @@ where
         Some(((self.codec)(), ()))
     }
 
-    #[inline]
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "it is a call and nothing else")]
     fn received(&mut self, cx: &mut Context, _: Conn<'_, Self>, frame: D::Frame<'_>) -> Result {
         (self.received)(cx, frame)
     }

@@ -32,7 +32,8 @@ pub(super) enum Pause {
 }
 
 /// Cuts `input` into frames and gives them to the handler, at most `Context::frames_left`, which is not zero.
-#[inline]
+#[inline(always)]
+#[expect(clippy::inline_always, reason = "it stands twice: on the straight way, and for all the others")]
 pub(super) fn deliver<H: Handler>(
     handler: &mut H,
     cx: &mut Context,
@@ -81,7 +82,7 @@ pub(super) fn deliver<H: Handler>(
                 cx.wanted = at_least;
                 break Pause::NeedMore;
             }
-            Err(error) => break fault(cx, Fault::Frame(Box::new(error))),
+            Err(error) => break no_frame(cx, error),
         }
     };
     Delivered { left: rest.len(), pause }
@@ -91,6 +92,11 @@ pub(super) fn deliver<H: Handler>(
 fn fault(cx: &mut Context, fault: Fault) -> Pause {
     cx.fault = Some(fault);
     Pause::Fault
+}
+
+#[cold]
+fn no_frame(cx: &mut Context, error: impl Into<BoxError>) -> Pause {
+    fault(cx, Fault::Frame(error.into()))
 }
 
 #[cold]

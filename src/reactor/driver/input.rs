@@ -185,6 +185,7 @@ impl<H: Handler, N: Network> Reactor<H, N> {
         self.feed_on(index, input, done)
     }
 
+    #[inline(never)]
     fn deliver_to(&mut self, index: usize, input: &[u8]) -> Delivered {
         let id = self.cx.table.slots[index].id;
         let link = self.links[index].as_mut().expect("a slot in use has its link");
