@@ -141,6 +141,8 @@ wrongs! {
     FirstReasonStays,
     /// What is let go is not read until the next event. A3.
     ResumeReadsNothing,
+    /// A turn is not told that a connection is to close. Invariant 20.
+    ChoreUntold,
 
     // ---- What programs ask for ----
 

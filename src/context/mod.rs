@@ -37,6 +37,7 @@ use crate::id::{ConnId, ListenerId, TimerId};
 use crate::instant::Instant;
 use crate::stats::Stats;
 use crate::table::Table;
+use crate::table::chores::Chores;
 use crate::table::slot::{Odd, Slot};
 
 /// How the reactor stops.
@@ -357,6 +358,7 @@ impl Context {
     pub fn listen(&mut self, listen: impl Into<Listen>) -> ListenerId {
         let id = self.wishes.next_listener();
         self.wishes.listen.push((id, listen.into()));
+        self.table.chores.set(Chores::WISHES);
         id
     }
 
@@ -417,18 +419,21 @@ impl Context {
             .ok_or(ConnectError { limit: self.table.open })?;
         self.stats.open = self.table.open;
         self.wishes.connect.push(ConnectWish { id, connect, key });
+        self.table.chores.set(Chores::WISHES);
         Ok(id)
     }
 
     /// Closes a listener after the callback. What waits in its backlog is accepted first.
     pub fn close_listener(&mut self, listener: ListenerId) {
         self.wishes.unlisten.push(listener);
+        self.table.chores.set(Chores::WISHES);
     }
 
     /// Makes `run` return: at the end of this turn, or after a drain. A second call can only hasten it.
     pub fn stop(&mut self, stop: Stop) {
         if self.wishes.stop != Some(Stop::Now) {
             self.wishes.stop = Some(stop);
+            self.table.chores.set(Chores::WISHES);
         }
     }
 

@@ -15,6 +15,7 @@ use crate::handler::{Handler, Origin, Peer};
 use crate::id::{ConnId, ListenerId};
 use crate::instant::Instant;
 use crate::net::{Interest, Listener as _, Network, Trigger, Trouble};
+use crate::table::chores::Chores;
 use crate::table::slot::Odd;
 
 /// What one look at a listener came to.
@@ -35,7 +36,7 @@ impl<H: Handler, N: Network> Reactor<H, N> {
             return;
         };
         self.listeners[at].ready = true;
-        self.accepting.any_ready = true;
+        self.cx.table.chores.set(Chores::ACCEPT);
         if !self.listeners[at].can_accept() || !self.has_room() {
             self.tell_once(at);
         }
@@ -50,13 +51,15 @@ impl<H: Handler, N: Network> Reactor<H, N> {
     /// Whether accepting would get on at once.
     #[inline]
     pub(super) fn can_accept(&self) -> bool {
-        self.accepting.any_ready && self.has_room() && self.listeners.iter().any(Listening::can_accept)
+        self.cx.table.chores.any(Chores::ACCEPT)
+            && self.has_room()
+            && self.listeners.iter().any(Listening::can_accept)
     }
 
     /// When to try again, while accepting pauses.
     #[inline]
     pub(super) fn accept_retry(&self) -> Option<Instant> {
-        if !self.accepting.any_ready {
+        if !self.cx.table.chores.any(Chores::ACCEPT) {
             return None;
         }
         let own = self.listeners.iter().filter_map(|listening| listening.pause.until).min();
@@ -99,7 +102,8 @@ impl<H: Handler, N: Network> Reactor<H, N> {
                 at += 1;
             }
         }
-        self.accepting.any_ready = self.listeners.iter().any(|listening| listening.ready);
+        let any_ready = self.listeners.iter().any(|listening| listening.ready);
+        self.cx.table.chores.put(Chores::ACCEPT, any_ready);
     }
 
     // One in a turn, as long as they come one at a time. When there was one behind it, as many as there are: or as
@@ -307,7 +311,7 @@ impl<H: Handler, N: Network> Reactor<H, N> {
     /// Takes a listener in. One that is opened during a drain closes with the others.
     pub(super) fn add_listener(&mut self, listening: Listening<N>) {
         self.listeners.push(listening);
-        self.accepting.any_ready = true;
+        self.cx.table.chores.set(Chores::ACCEPT);
         if self.run != Run::Running {
             self.close_listeners();
         }
@@ -334,7 +338,7 @@ impl<H: Handler, N: Network> Reactor<H, N> {
             if let Some(listening) = self.listeners.iter_mut().find(|listening| listening.id == id) {
                 listening.closing = true;
                 listening.ready = !wrong!(BacklogDropped);
-                self.accepting.any_ready = true;
+                self.cx.table.chores.set(Chores::ACCEPT);
             }
         }
     }
@@ -344,7 +348,7 @@ impl<H: Handler, N: Network> Reactor<H, N> {
         for listening in &mut self.listeners {
             listening.closing = true;
             listening.ready = !wrong!(BacklogDropped);
-            self.accepting.any_ready = true;
+            self.cx.table.chores.set(Chores::ACCEPT);
         }
     }
 }

@@ -3,13 +3,14 @@
 //! It knows the invariants that tie the parts together and recomputes both sides of each. It changes nothing.
 //! The loop itself never calls it; a simulated network does, before every turn.
 
-use super::Reactor;
+use super::{Reactor, Run};
 use crate::conn::state::State;
 use crate::handler::Handler;
 use crate::id::ConnId;
 use crate::instant::Instant;
 use crate::net::Network;
 use crate::stats::Stats;
+use crate::table::chores::Chores;
 use crate::table::node;
 use crate::table::slot::Odd;
 
@@ -130,6 +131,19 @@ impl<H: Handler, N: Network> Reactor<H, N> {
         for (name, odd, listed) in lists {
             if on(odd) != listed {
                 return Err(format!("{} connections say they are on the {name} list, {listed} are", on(odd)));
+            }
+        }
+        let chores = [
+            ("in the ready queue", Chores::READY, !table.ready.is_empty()),
+            ("on the flush list", Chores::FLUSH, !table.flush.is_empty()),
+            ("to be closed", Chores::CLOSE, !table.closing.is_empty()),
+            ("asked for", Chores::WISHES, self.cx.wishes.any()),
+            ("to be accepted", Chores::ACCEPT, self.listeners.iter().any(|listening| listening.ready)),
+            ("to be drained", Chores::DRAIN, self.run != Run::Running),
+        ];
+        for (what, chore, is_any) in chores {
+            if is_any && !table.chores.any(chore) {
+                return Err(format!("something is {what}, and the next turn would not look"));
             }
         }
         Ok(())

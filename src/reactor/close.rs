@@ -12,6 +12,7 @@ use crate::error::{Close, CloseReason};
 use crate::handler::Handler;
 use crate::id::ConnId;
 use crate::net::Network;
+use crate::table::chores::Chores;
 use crate::table::slot::Odd;
 
 /// How many connections are closed in one turn at most: the rest follow in the next, after I/O.
@@ -25,6 +26,8 @@ impl<H: Handler, N: Network> Reactor<H, N> {
             self.close_one(self.cx.table.closing[at]);
         }
         self.cx.table.closing.drain(..count);
+        let any_left = !self.cx.table.closing.is_empty();
+        self.cx.table.chores.put(Chores::CLOSE, any_left);
     }
 
     /// Closes what is on the list, within the budget of a turn.
@@ -106,6 +109,7 @@ impl<H: Handler, N: Network> Reactor<H, N> {
     /// Resets every connection and tells the handler of each.
     fn stop_now(&mut self) {
         self.run = Run::Stopped;
+        self.cx.table.chores.set(Chores::DRAIN);
         self.posts.close();
         self.listeners.clear();
         self.grant_connects();
@@ -125,6 +129,7 @@ impl<H: Handler, N: Network> Reactor<H, N> {
 
     fn begin_drain(&mut self) {
         self.run = Run::Draining(self.cx.now + self.cx.config.drain_timeout);
+        self.cx.table.chores.set(Chores::DRAIN);
         self.close_listeners();
         for index in 0..self.cx.table.slots.len() {
             if self.links.get(index).is_some_and(Option::is_some) {

@@ -68,8 +68,6 @@ impl<N: Network> fmt::Debug for Listening<N> {
 /// What is common to all listeners.
 #[derive(Debug, Default)]
 pub(super) struct Accepting {
-    /// One of them may be ready. Else there is nothing to look for.
-    pub(super) any_ready: bool,
     /// While the system has no descriptor or no memory left.
     pub(super) pause: Pause,
 }

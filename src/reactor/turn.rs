@@ -24,6 +24,7 @@ use crate::id::ConnId;
 use crate::instant::Instant;
 use crate::net::{Event, Network, Token};
 use crate::readiness::Readiness;
+use crate::table::chores::Chores;
 use crate::table::slot::Odd;
 
 impl<H: Handler, N: Network> Reactor<H, N> {
@@ -49,10 +50,38 @@ impl<H: Handler, N: Network> Reactor<H, N> {
         let backlog = self.cx.table.ready.len();
         self.dispatch_all(&events);
         self.events = Some(events);
-        if self.can_accept() || self.accept_retry().is_some() || self.run != Run::Running {
+        if self.has_chores() {
+            self.do_chores(backlog);
+        }
+        Ok(())
+    }
+
+    /// Whether there is anything to do besides events.
+    #[inline]
+    fn has_chores(&self) -> bool {
+        let (table, now) = (&self.cx.table, self.cx.now);
+        !table.chores.is_none()
+            || self.datagrams_ready
+            || self.cx.datagrams.pending
+            || self.posts.is_pending()
+            || table.timers.may_expire(now)
+            || table.waits.may_expire(now)
+            || table.held() > self.cx.memory_high()
+    }
+
+    /// Does what there is to do besides events; of the ready queue, what was there before them.
+    // Out of line: most turns of a server that is not busy with one connection after another are over before.
+    #[inline(never)]
+    fn do_chores(&mut self, backlog: usize) {
+        let any = |reactor: &Self, chores| reactor.cx.table.chores.any(chores);
+        if any(self, Chores::ACCEPT.or(Chores::DRAIN))
+            && (self.can_accept() || self.accept_retry().is_some() || self.run != Run::Running)
+        {
             self.accept_all();
         }
-        self.serve_ready(backlog);
+        if any(self, Chores::READY) {
+            self.serve_ready(backlog);
+        }
         if self.datagrams_ready {
             self.serve_datagrams();
         }
@@ -61,45 +90,51 @@ impl<H: Handler, N: Network> Reactor<H, N> {
         }
         self.run_timers();
         self.run_waits();
-        if !self.cx.table.flush.is_empty() {
+        if any(self, Chores::FLUSH) {
             self.flush_others();
         }
-        if self.cx.wishes.any() || self.run != Run::Running {
-            self.grant_listeners();
-            self.stop_if_asked();
-            // Last: a connect must have begun, or failed to, before it can be closed.
-            self.grant_connects();
+        if any(self, Chores::WISHES.or(Chores::DRAIN)) {
+            self.grant_wishes();
         }
         if self.cx.datagrams.pending {
             self.grant_datagrams();
             self.grant_sources();
         }
-        if !self.cx.table.closing.is_empty() {
+        if any(self, Chores::CLOSE) {
             self.close_due();
             // What `closed` callbacks sent to others need not wait for another poll.
-            self.flush_others();
+            if any(self, Chores::FLUSH) {
+                self.flush_others();
+            }
         }
         if self.cx.table.held() > self.cx.memory_high() {
             self.limit_memory();
         }
-        if self.run != Run::Running {
+        if any(self, Chores::DRAIN) {
             self.end_drain();
         }
-        Ok(())
+    }
+
+    /// Does what callbacks have asked for.
+    fn grant_wishes(&mut self) {
+        self.grant_listeners();
+        self.stop_if_asked();
+        // Last: a connect must have begun, or failed to, before it can be closed.
+        self.grant_connects();
+        let any_left = self.cx.wishes.any();
+        self.cx.table.chores.put(Chores::WISHES, any_left);
     }
 
     /// How long the poll may wait: not at all while anything is pending, else until the next deadline.
     pub(super) fn poll_timeout(&mut self, timeout: Option<Duration>) -> Option<Duration> {
-        let table = &mut self.cx.table;
-        let pending = !table.ready.is_empty() && !wrong!(PollForgetsReady)
-            || !table.flush.is_empty()
-            || !table.closing.is_empty()
-            || table.timers.has_due()
-            || self.cx.wishes.any()
+        let at_once =
+            if wrong!(PollForgetsReady) { Chores::AT_ONCE.without(Chores::READY) } else { Chores::AT_ONCE };
+        let pending = self.cx.table.chores.any(at_once)
+            || self.cx.table.timers.has_due()
             || self.cx.datagrams.pending
             || self.datagrams_ready
             || self.posts.is_pending();
-        if pending || self.can_accept() {
+        if pending || self.cx.table.chores.any(Chores::ACCEPT) && self.can_accept() {
             return Some(Duration::ZERO);
         }
         let next = self.next_deadline();
@@ -111,10 +146,11 @@ impl<H: Handler, N: Network> Reactor<H, N> {
     }
 
     /// When something is to be done even if nothing happens.
+    #[inline]
     fn next_deadline(&mut self) -> Instant {
-        let mut next = self.accept_retry().unwrap_or(Instant::NEVER);
-        if let Run::Draining(deadline) = self.run {
-            next = next.min(deadline);
+        let mut next = Instant::NEVER;
+        if self.cx.table.chores.any(Chores::ACCEPT.or(Chores::DRAIN)) {
+            next = self.next_of_loop();
         }
         let table = &mut self.cx.table;
         if !table.waits.is_empty() {
@@ -124,6 +160,13 @@ impl<H: Handler, N: Network> Reactor<H, N> {
             next = next.min(table.timers.next_wakeup().unwrap_or(Instant::NEVER));
         }
         next
+    }
+
+    /// When accepting is tried again, or a drain ends.
+    #[cold]
+    fn next_of_loop(&self) -> Instant {
+        let retry = self.accept_retry().unwrap_or(Instant::NEVER);
+        if let Run::Draining(deadline) = self.run { retry.min(deadline) } else { retry }
     }
 
     /// Deals with the events of one poll.
@@ -200,7 +243,7 @@ impl<H: Handler, N: Network> Reactor<H, N> {
     /// Serves the first `count` of the ready queue. Those that are not finished go to its back.
     fn serve_ready(&mut self, count: usize) {
         for _ in 0..count {
-            let Some(id) = self.cx.table.ready.pop_front() else { return };
+            let Some(id) = self.cx.table.ready.pop_front() else { break };
             let Some(slot) = self.cx.table.get_mut(id) else { continue };
             slot.odd.clear(Odd::ON_READY);
             if !slot.odd.any(Odd::CLOSING) {
@@ -208,6 +251,8 @@ impl<H: Handler, N: Network> Reactor<H, N> {
                 self.after_visit(id);
             }
         }
+        let any_left = !self.cx.table.ready.is_empty();
+        self.cx.table.chores.put(Chores::READY, any_left);
     }
 
     fn run_posts(&mut self) {
@@ -352,6 +397,8 @@ impl<H: Handler, N: Network> Reactor<H, N> {
             }
         }
         self.cx.table.flush.drain(..count);
+        let any_left = !self.cx.table.flush.is_empty();
+        self.cx.table.chores.put(Chores::FLUSH, any_left);
     }
 
     /// What every visit ends with.

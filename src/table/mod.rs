@@ -6,6 +6,7 @@
 //! Invariants: a slot's id is live or the next one it will give out, never one that was freed; a connection is
 //! on each list at most once, and its [`Odd`] says on which; `held` is what all queues and tails occupy.
 
+pub(crate) mod chores;
 pub(crate) mod reasons;
 pub(crate) mod slot;
 pub(crate) mod timers;
@@ -23,6 +24,7 @@ use crate::conn::state::{State, Step};
 use crate::error::{CloseReason, Wait};
 use crate::id::{ConnId, GENERATION_MAX, SLOTS_MAX};
 use crate::instant::Instant;
+use chores::Chores;
 use reasons::{Reason, Reasons};
 use slot::{Odd, Slot};
 use timers::Timers;
@@ -33,6 +35,8 @@ pub(crate) struct Table {
     pub(crate) slots: Vec<Slot>,
     free: Vec<u32>,
     pub(crate) open: usize,
+    /// Which of the lists below, and what else, a turn has to look at.
+    pub(crate) chores: Chores,
     pub(crate) queues: SendQueues,
     /// Bytes that all tails occupy.
     pub(crate) tails_held: usize,
@@ -55,6 +59,7 @@ impl Table {
             slots: Vec::new(),
             free: Vec::new(),
             open: 0,
+            chores: Chores::default(),
             queues: SendQueues::default(),
             tails_held: 0,
             ready: VecDeque::new(),
@@ -185,6 +190,9 @@ impl Table {
         if slot.state == State::Closed && !slot.odd.any(Odd::CLOSING) {
             slot.odd.set(Odd::CLOSING);
             self.closing.push(slot.id);
+            if !wrong!(ChoreUntold) {
+                self.chores.set(Chores::CLOSE);
+            }
             if wrong!(SlotReusedAtOnce) {
                 self.free.push(node(index));
             }
@@ -224,6 +232,7 @@ impl Table {
         if !slot.odd.any(Odd::ON_FLUSH) {
             slot.odd.set(Odd::ON_FLUSH);
             self.flush.push(slot.id);
+            self.chores.set(Chores::FLUSH);
         }
     }
 
@@ -270,6 +279,7 @@ impl Table {
         if !slot.odd.any(Odd::ON_READY) {
             slot.odd.set(Odd::ON_READY);
             self.ready.push_back(slot.id);
+            self.chores.set(Chores::READY);
         }
     }
 

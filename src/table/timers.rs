@@ -188,6 +188,12 @@ impl Timers {
         !self.due.is_empty()
     }
 
+    /// Whether [`collect`](Timers::collect) or [`pop`](Timers::pop) could have something to do at `now`.
+    #[inline]
+    pub(crate) fn may_expire(&self, now: Instant) -> bool {
+        self.has_due() || self.wheel.may_expire(now)
+    }
+
     /// When [`collect`](Timers::collect) has something to do, leaving aside what it gathered already; see
     /// [`Wheel::next_wakeup`].
     pub(crate) fn next_wakeup(&mut self) -> Option<Instant> {
