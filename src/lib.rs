@@ -67,6 +67,8 @@
 //! 4. [`Reactor`]: listening, running, looking; [`serve`] is all of it in one line. [`Handle`] is the way in from
 //!    other threads.
 //! 5. [`Config`], [`Listen`], [`Connect`], [`Bind`] and [`Source`]: every limit, budget and wait, with its default.
+//! 5. [`Config`], [`Listen`], [`Connect`] and [`Bind`]: every limit, budget and wait, with its default.
+//!    [`Backoff`] says when to try again.
 //! 6. [`CloseReason`], [`Stats`], [`ConnInfo`], [`State`]: how it went and how it goes.
 //! 7. [`sim`]: the same program on a network in memory, under every split and every fault, from an ordinary test.
 //!
@@ -75,6 +77,7 @@
 //! | layer | it knows | rests on |
 //! |---|---|---|
 //! | words: `id`, `readiness`, `instant`, `addr`, `bind`, `connect`, `config`, `error`, `socket`, `source`, `stats`, `wrong` | names, numbers, reasons | nothing |
+//! | words: `id`, `readiness`, `instant`, `addr`, `backoff`, `bind`, `connect`, `config`, `error`, `socket`, `stats`, `wrong` | names, numbers, reasons | nothing |
 //! | `codec` | bytes and frames | words |
 //! | `conn` | one connection: its states, the tail of its input, its send queue | codec |
 //! | `table` | all connections without their sockets: slots, timers, who needs attention | conn |
@@ -139,6 +142,7 @@ pub mod signals;
 pub mod sim;
 
 mod addr;
+mod backoff;
 mod bind;
 mod config;
 mod conn;
@@ -156,6 +160,7 @@ mod stats;
 mod table;
 
 pub use addr::{Addr, UnixAddr};
+pub use backoff::Backoff;
 pub use bind::{Bind, IntoBind};
 /// What is sent to many without being copied: the type of the crate `bytes`, which `send_bytes` and `broadcast` take.
 pub use bytes::Bytes;

@@ -206,6 +206,8 @@ wrongs! {
     ConnectEdgeLost,
     /// A failed connect is told twice. D11, F8.
     ConnectFailedTwice,
+    /// All that lost a server at one moment come back at one moment. D15.
+    BackoffWithoutChance,
 
     // ---- Receiving ----
 

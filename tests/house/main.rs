@@ -24,6 +24,7 @@ const LAYERS: &[Layer] = &[
             "readiness",
             "instant",
             "addr",
+            "backoff",
             "bind",
             "connect",
             "config",
