@@ -162,11 +162,11 @@ impl Iterator for Backoff {
         self.attempts = self.attempts.saturating_add(1);
         let min = self.min.min(self.max);
         self.ceiling = self.ceiling.saturating_mul(self.factor).min(self.max);
-        let span = u64::try_from((self.ceiling - min).as_nanos()).unwrap_or(u64::MAX);
+        let span = u64::try_from(self.ceiling.saturating_sub(min).as_nanos()).unwrap_or(u64::MAX);
         if wrong!(BackoffWithoutChance) {
             return Some(self.ceiling);
         }
-        let some = u128::from(self.chance()) * u128::from(span) >> 64;
+        let some = (u128::from(self.chance()) * u128::from(span)) >> 64;
         Some(min + Duration::from_nanos(u64::try_from(some).unwrap_or(span)))
     }
 }
@@ -191,7 +191,7 @@ mod tests {
         for at in 0..8 {
             let span = (most[at] - 500) * MS;
             assert!(least_seen[at] < 500 * MS + span / 50, "{:?} before attempt {at}", least_seen[at]);
-            assert!(most_seen[at] > most[at] * MS - span / 50, "{:?} before attempt {at}", most_seen[at]);
+            assert!(most_seen[at] + span / 50 > most[at] * MS, "{:?} before attempt {at}", most_seen[at]);
         }
     }
 

@@ -67,7 +67,6 @@
 //! 4. [`Reactor`]: listening, running, looking; [`serve`] is all of it in one line. [`Handle`] is the way in from
 //!    other threads.
 //! 5. [`Config`], [`Listen`], [`Connect`], [`Bind`] and [`Source`]: every limit, budget and wait, with its default.
-//! 5. [`Config`], [`Listen`], [`Connect`] and [`Bind`]: every limit, budget and wait, with its default.
 //!    [`Backoff`] says when to try again.
 //! 6. [`CloseReason`], [`Stats`], [`ConnInfo`], [`State`]: how it went and how it goes.
 //! 7. [`sim`]: the same program on a network in memory, under every split and every fault, from an ordinary test.
@@ -76,8 +75,7 @@
 //!
 //! | layer | it knows | rests on |
 //! |---|---|---|
-//! | words: `id`, `readiness`, `instant`, `addr`, `bind`, `connect`, `config`, `error`, `socket`, `source`, `stats`, `wrong` | names, numbers, reasons | nothing |
-//! | words: `id`, `readiness`, `instant`, `addr`, `backoff`, `bind`, `connect`, `config`, `error`, `socket`, `stats`, `wrong` | names, numbers, reasons | nothing |
+//! | words: `id`, `readiness`, `instant`, `addr`, `backoff`, `bind`, `connect`, `config`, `error`, `socket`, `source`, `stats`, `wrong` | names, numbers, reasons | nothing |
 //! | `codec` | bytes and frames | words |
 //! | `conn` | one connection: its states, the tail of its input, its send queue | codec |
 //! | `table` | all connections without their sockets: slots, timers, who needs attention | conn |
