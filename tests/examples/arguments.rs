@@ -6,7 +6,7 @@ use std::process::{Command, Output, Stdio};
 
 use rustix::process::Signal;
 
-use crate::server::{Server, call, nobody};
+use crate::server::{Server, TOKEN, call, nobody};
 use crate::{Running, example};
 
 /// Every server, the address it listens on unless told otherwise, and its other options.
@@ -22,15 +22,17 @@ const EXAMPLES: [(&str, &str, &str); 8] = [
 ];
 
 /// Those that are a client, too, and what is called with.
-const TWO_SIDED: [(&str, &str, &str); 4] = [
+const TWO_SIDED: [(&str, &str, &str); 5] = [
     ("fixed_length", "127.0.0.1:7010", "[COUNT]"),
     ("typed_messages", "127.0.0.1:7011", "[move X Y | where]..."),
     ("ascii_length", "127.0.0.1:7012", "[MESSAGE]..."),
     ("one_shot", "127.0.0.1:7013", "WORD..."),
+    ("remote_command", "127.0.0.1:7014", "COMMAND [NUMBER]"),
 ];
 
 fn run(name: &str, args: &[&OsStr]) -> Output {
-    Command::new(example(name)).args(args).stdin(Stdio::null()).output().expect("it runs")
+    let mut command = Command::new(example(name));
+    command.env(TOKEN.0, TOKEN.1).args(args).stdin(Stdio::null()).output().expect("it runs")
 }
 
 #[test]
@@ -193,7 +195,7 @@ fn bad_arguments_of_either_side_say_what_was_expected() {
 fn d4_a_call_that_is_refused_says_so_and_what_can_be_done() {
     for (name, ..) in TWO_SIDED {
         // Every one of them takes this.
-        let words: &[&str] = if name == "one_shot" { &["a"] } else { &[] };
+        let words: &[&str] = if matches!(name, "one_shot" | "remote_command") { &["a"] } else { &[] };
         let address = nobody();
         let (code, stdout, stderr) = call(name, address, words);
         assert_eq!((code, stdout.as_str()), (Some(1), ""));

@@ -14,6 +14,7 @@ mod offload;
 mod one_shot;
 mod ping;
 mod proxy;
+mod remote_command;
 mod select_echo;
 mod server;
 mod shards;

@@ -11,6 +11,9 @@ use rustix::process::{Pid, Signal};
 
 use crate::{PATIENCE, Running, example};
 
+/// The secret that one of the examples wants on both sides.
+pub(crate) const TOKEN: (&str, &str) = ("REMOTE_COMMAND_TOKEN", "correct-horse-battery-staple");
+
 /// A running example, on a free port of 127.0.0.1.
 #[derive(Debug)]
 pub(crate) struct Server {
@@ -45,6 +48,7 @@ impl Server {
     /// Starts the server of an example that is a client, too.
     pub(crate) fn serve(name: &str) -> Server {
         let mut command = Command::new(example(name));
+        command.env(TOKEN.0, TOKEN.1);
         let mut running = Running::start(command.args(["serve", "--listen", "127.0.0.1:0"]));
         let address = running.address();
         assert_eq!(running.line(), format!("try: {name} call {address}"));
@@ -114,6 +118,7 @@ impl Server {
 /// Runs the client of an example that is a server, too: its exit code, what it printed, and what it complained about.
 pub(crate) fn call(name: &str, address: SocketAddr, words: &[&str]) -> (Option<i32>, String, String) {
     let mut command = Command::new(example(name));
+    command.env(TOKEN.0, TOKEN.1);
     let output = command.arg("call").arg(address.to_string()).args(words).stdin(Stdio::null()).output();
     let output = output.expect("it runs");
     let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
