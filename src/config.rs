@@ -111,7 +111,8 @@ pub struct Config {
     /// has a core to itself and answers come fast. It harms where others want the core, as on a small virtual
     /// machine, and where it should rest, as on a laptop. At most 1 ms.
     pub spin: Option<Duration>,
-    /// Whether a panic in a callback closes only its connection: off. Off, it leaves `run`, and every socket is closed.
+    /// Whether a panic in a callback closes only its connection, or the registered descriptor that it was called for: off.
+    /// Off, it leaves `run`, and every socket is closed.
     pub isolate_panics: bool,
     /// How long accepting pauses when the system has no descriptor or no memory: from 5 ms, doubling …
     pub accept_retry_min: Duration,

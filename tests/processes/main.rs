@@ -8,6 +8,7 @@
 
 mod exhaustion;
 mod many;
+mod sources;
 
 use std::fs::File;
 use std::process::Command;

@@ -15,7 +15,8 @@ use rustix::net::{SendFlags, send};
 use rustix::pipe::{PipeFlags, pipe_with};
 use switchboard::codec::Raw;
 use switchboard::{
-    Config, Conn, Context, Handler, Peer, Reactor, Readiness, Ready, Result, Source, SourceId, Stop,
+    Config, Conn, ConnId, Context, Handler, Peer, Reactor, Readiness, Ready, Result, Sent, Source, SourceId,
+    Stop,
 };
 
 use crate::server::PATIENCE;
@@ -511,6 +512,39 @@ fn an_isolated_panic_closes_its_source_alone() {
     });
     until(&mut reactor, |reactor| reactor.stats().panics == 1 && reactor.handler().read == b"hello");
     assert_eq!(ends.each_ref().map(is_open), [true, false]);
+}
+
+// A source belongs to no connection, also right after one was served: what is sent there goes nowhere, and a panic there
+// closes none.
+#[test]
+fn a_source_is_nobodys_connection() {
+    let mut config = Config::default();
+    config.isolate_panics = true;
+    let mut told = Told::default();
+    told.does.insert(
+        0,
+        Box::new(|cx, _| {
+            assert_eq!(cx.id(), ConnId::NONE);
+            assert_eq!(cx.send(b"to nobody"), Sent::Closed);
+            cx.stop(Stop::Drain);
+            panic!("a bug");
+        }),
+    );
+    let mut reactor = Reactor::new(told, config).expect("a reactor can be made");
+    let listener = reactor.listen("127.0.0.1:0").expect("a free port");
+    let addr = reactor.local_addr(listener).expect("bound").socket_addr().expect("an IP address");
+    let mut client = TcpStream::connect(addr).expect("connected");
+    until(&mut reactor, |reactor| reactor.stats().open == 1);
+    let (reading, mut writing) = pipe();
+    reactor.register(Source::new(reading)).expect("registered");
+    client.write_all(b"hello").expect("written");
+    writing.write_all(b"hello").expect("written");
+    until(&mut reactor, |reactor| reactor.stats().panics == 1);
+    client.shutdown(std::net::Shutdown::Write).expect("it is open");
+    reactor.run().expect("it drains");
+    let mut back = Vec::new();
+    client.read_to_end(&mut back).expect("an orderly end");
+    assert_eq!(back, b"hello");
 }
 
 #[test]
