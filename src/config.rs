@@ -25,8 +25,9 @@ use std::time::Duration;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Config {
-    /// Size of the one receive buffer, shared by all connections: 256 KiB, which makes bulk transfer cost
-    /// about 0.6 of what it costs with 64 KiB and changes nothing for small messages.
+    /// Size of the one receive buffer, shared by all connections: 256 KiB, which makes bulk transfer over loopback
+    /// cost about 0.5 of what it costs with 64 KiB where the congestion control is BBR, about 0.8 with Reno, and
+    /// changes nothing for small messages.
     pub recv_buffer_bytes: usize,
     /// The most bytes of one connection that may wait undecoded, codec headers included: 2 MiB, enough for
     /// the codecs' own default of 1 MiB per frame. A codec that asks for more closes its connection at once.
