@@ -220,7 +220,11 @@ impl LengthPrefixed {
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "a call costs as much as what is done here")]
     pub fn encode_with(&self, before: &[u8], body: &[u8], out: &mut impl Put) -> Result<(), EncodeError> {
-        self.encode_header(before, body.len(), out)?;
+        if let Some(field) = self.plain_field(before, body.len()) {
+            out.put_both(&field, body);
+            return Ok(());
+        }
+        self.described_header(before, body.len(), out)?;
         out.put_slice(body);
         Ok(())
     }
@@ -236,14 +240,32 @@ impl LengthPrefixed {
         body_bytes: usize,
         out: &mut impl Put,
     ) -> Result<(), EncodeError> {
-        let limit = self.body_bytes_max;
-        match (&self.layout, u32::try_from(body_bytes)) {
-            (Layout::Plain, Ok(length)) if before.is_empty() && body_bytes <= limit => {
-                out.put_slice(&length.to_be_bytes());
-                Ok(())
-            }
-            (layout, _) => layout.described().encode_header(before, body_bytes, limit, out),
+        if let Some(field) = self.plain_field(before, body_bytes) {
+            out.put_slice(&field);
+            return Ok(());
         }
+        self.described_header(before, body_bytes, out)
+    }
+
+    /// The length field of the plain layout for a body, if that is the layout and nothing is wrong.
+    #[inline]
+    fn plain_field(&self, before: &[u8], body_bytes: usize) -> Option<[u8; 4]> {
+        match (&self.layout, u32::try_from(body_bytes)) {
+            (Layout::Plain, Ok(length)) if before.is_empty() && body_bytes <= self.body_bytes_max => {
+                Some(length.to_be_bytes())
+            }
+            (Layout::Plain | Layout::Described(_), _) => None,
+        }
+    }
+
+    #[inline]
+    fn described_header(
+        &self,
+        before: &[u8],
+        body_bytes: usize,
+        out: &mut impl Put,
+    ) -> Result<(), EncodeError> {
+        self.layout.described().encode_header(before, body_bytes, self.body_bytes_max, out)
     }
 }
 

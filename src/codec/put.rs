@@ -12,6 +12,13 @@ pub trait Put {
     /// Appends `bytes`.
     fn put_slice(&mut self, bytes: &[u8]);
 
+    /// Appends `head` and, behind it, `body`: two calls in one, for what can look for room once.
+    #[inline]
+    fn put_both(&mut self, head: &[u8], body: &[u8]) {
+        self.put_slice(head);
+        self.put_slice(body);
+    }
+
     /// Appends one byte.
     fn put_u8(&mut self, n: u8) {
         self.put_slice(&[n]);
@@ -116,6 +123,10 @@ impl<P: Put + ?Sized> Put for &mut P {
     fn put_slice(&mut self, bytes: &[u8]) {
         (**self).put_slice(bytes);
     }
+
+    fn put_both(&mut self, head: &[u8], body: &[u8]) {
+        (**self).put_both(head, body);
+    }
 }
 
 #[cfg(test)]
@@ -166,5 +177,8 @@ mod tests {
         write(&mut vec);
         write(&mut bytes);
         assert_eq!((&*vec, &*bytes), (&b"> hello"[..], &b"> hello"[..]));
+        (&mut vec).put_both(b", ", b"world");
+        bytes.put_both(b", ", b"world");
+        assert_eq!((&*vec, &*bytes), (&b"> hello, world"[..], &b"> hello, world"[..]));
     }
 }

@@ -81,6 +81,15 @@ impl Put for Out<'_> {
     fn put_slice(&mut self, bytes: &[u8]) {
         self.append(bytes);
     }
+
+    #[inline]
+    fn put_both(&mut self, head: &[u8], body: &[u8]) {
+        if self.target.is_none() {
+            return self.cx.send_both(head, body);
+        }
+        self.append(head);
+        self.append(body);
+    }
 }
 
 impl fmt::Write for Out<'_> {

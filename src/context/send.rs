@@ -68,13 +68,30 @@ impl Context {
     /// or all of it, is sent from where it is: an echo of bulk data copies nothing.
     #[inline]
     pub fn send(&mut self, bytes: &[u8]) -> Sent {
-        // What makes it grow is out of the way too, so that this is small where it is used.
-        let fits = bytes.len() <= self.out.capacity() - self.out.len();
-        if fits && self.out.len() + bytes.len() < self.out_room {
+        if self.has_room(bytes.len()) {
             self.out.extend_from_slice(bytes);
             return Sent::Accepted;
         }
         self.send_closely(bytes)
+    }
+
+    /// Sends two pieces behind one another, looking for room once.
+    #[inline]
+    pub(super) fn send_both(&mut self, head: &[u8], body: &[u8]) {
+        if self.has_room(head.len() + body.len()) {
+            self.out.extend_from_slice(head);
+            self.out.extend_from_slice(body);
+        } else {
+            self.send_closely(head);
+            self.send_closely(body);
+        }
+    }
+
+    /// Whether `n` more bytes need no closer look. What makes `out` grow is out of the way too, so that sending is small
+    /// where it is used.
+    #[inline]
+    fn has_room(&self, n: usize) -> bool {
+        n <= self.out.capacity() - self.out.len() && self.out.len() + n < self.out_room
     }
 
     #[cold]

@@ -76,6 +76,31 @@ fn what_does_not_fit_ends_the_connection_unless_it_was_only_tried() {
 }
 
 #[test]
+fn two_pieces_are_sent_as_they_would_be_one_by_one() {
+    let [_, high, max] = MARKS;
+    for head in [1, 4, high, max] {
+        for body in [0, 1, high - head.min(high), high, max - head.min(max), max] {
+            let told = [false, true].map(|both| {
+                let (mut cx, id, other) = serving();
+                for target in [id, other] {
+                    let (head, body) = (vec![1; head], vec![2; body]);
+                    let mut out = if target == id { cx.out() } else { cx.out_to(target) };
+                    if both {
+                        out.put_both(&head, &body);
+                    } else {
+                        out.put_slice(&head);
+                        out.put_slice(&body);
+                    }
+                }
+                let queued = [id, other].map(|id| (cx.queued(id), cx.info(id).map(|info| info.state)));
+                (queued, cx.out.clone(), cx.halt)
+            });
+            assert_eq!(told[0], told[1], "{head} and {body} bytes");
+        }
+    }
+}
+
+#[test]
 fn a_batch_stops_when_its_own_output_is_above_the_high_mark() {
     let (mut cx, id, other) = serving();
     assert_eq!(cx.send(&[7; MARKS[1]]), Sent::Accepted);

@@ -306,16 +306,15 @@ fn mio_interest(interest: Interest) -> mio::Interest {
     }
 }
 
-/// What an event says. With epoll nearly all say only that there is something to read; of who was blocked once also,
-/// as nearly always, that there is room to write. Both are known without putting a set together.
+/// What an event says. Nearly all say only that there is something to read: that is known without putting a set
+/// together, and whoever looks for it in the set need not look again.
 #[inline]
 fn readiness(event: &mio::event::Event) -> Readiness {
-    const BOTH: Readiness = Readiness::READABLE.or(Readiness::WRITABLE);
     let ended = event.is_error() || event.is_read_closed() || event.is_write_closed();
-    if !event.is_readable() || event.is_priority() || ended {
+    if !event.is_readable() || event.is_writable() || event.is_priority() || ended {
         return odd_readiness(event);
     }
-    if event.is_writable() { BOTH } else { Readiness::READABLE }
+    Readiness::READABLE
 }
 
 fn odd_readiness(event: &mio::event::Event) -> Readiness {

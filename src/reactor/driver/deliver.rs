@@ -43,6 +43,7 @@ pub(super) fn deliver<H: Handler>(
     let mut rest = input;
     // How much was left at the last frame that used nothing. One more there, and the codec does not get on.
     let mut stuck_at = None;
+    let mut frames_left = cx.frames_left;
     let pause = loop {
         if rest.is_empty() && (!H::Codec::FRAMES_FROM_NOTHING || wrong!(OwedFrameForgotten)) {
             break Pause::Whole;
@@ -59,7 +60,7 @@ pub(super) fn deliver<H: Handler>(
                     // It does not end a batch: whether the next one does is to be seen.
                     stuck_at = Some(rest.len());
                 } else if !wrong!(FrameBudgetMissing) {
-                    cx.frames_left -= 1;
+                    frames_left -= 1;
                 }
                 rest = behind;
                 cx.stats.frames += 1;
@@ -73,7 +74,7 @@ pub(super) fn deliver<H: Handler>(
                 if cx.halt {
                     break Pause::Halt;
                 }
-                if cx.frames_left == 0 {
+                if frames_left == 0 {
                     break Pause::Budget;
                 }
             }
@@ -85,6 +86,7 @@ pub(super) fn deliver<H: Handler>(
             Err(error) => break no_frame(cx, error),
         }
     };
+    cx.frames_left = frames_left;
     Delivered { left: rest.len(), pause }
 }
 

@@ -43,7 +43,8 @@ impl<H: Handler, N: Network> Reactor<H, N> {
         let index = id.slot();
         let link = self.links[index].as_mut().expect("a slot in use has its link");
         self.cx.stats.calls.recv += 1;
-        let n = match link.stream.recv(&mut self.recv_buf) {
+        let buf = &mut self.recv_buf[..];
+        let n = match link.stream.recv(buf) {
             Ok(n) if n > 0 => n,
             result => {
                 self.recv_oddly(id, result);
@@ -55,9 +56,9 @@ impl<H: Handler, N: Network> Reactor<H, N> {
         slot.last_activity = self.cx.now;
         self.cx.begin_plain(id);
         let mut conn = Conn { id, codec: &mut link.codec, session: &mut link.session };
-        let done = deliver(&mut self.handler, &mut self.cx, &mut conn, &self.recv_buf[..n]);
+        let done = deliver(&mut self.handler, &mut self.cx, &mut conn, &buf[..n]);
 
-        let whole = matches!(done.pause, Pause::Whole) && n < self.recv_buf.len();
+        let whole = matches!(done.pause, Pause::Whole) && n < buf.len();
         let slot = &mut self.cx.table.slots[index];
         if !whole || !slot.odd.is_none() || !self.cx.fresh.is_empty() {
             self.finish_visit(id, n, done);
