@@ -183,8 +183,8 @@ pub trait Handler {
     /// The peer ended its side; all its frames were delivered. By default what is queued is sent and the
     /// connection closes. A handler that still has something to send answers `Ok(())` and closes later.
     fn half_closed(&mut self, cx: &mut Context, conn: Conn<'_, Self>) -> Result {
-        cx.close(conn.id, Close::Flush);
-        Ok(())
+        let _ = (cx, conn);
+        Err(Close::Flush)
     }
 
     /// A timer set with [`Context::set_timer`] is due.

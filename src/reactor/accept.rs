@@ -249,17 +249,19 @@ impl<H: Handler, N: Network> Reactor<H, N> {
             self.turn_away(stream);
             return None;
         };
-        self.cx.table.slots[id.slot()].counted = counted;
+        let index = id.slot();
+        self.cx.table.slots[index].counted = counted;
         self.cx.stats.open = self.cx.table.open;
         self.cx.begin_plain(id);
-        if !self.introduce(id, stream, peer, origin, key) {
+        let Some((codec, session)) = self.introduce(&stream, peer, origin, key) else {
+            self.send_off(id, stream);
             return None;
-        }
-        let index = id.slot();
+        };
         self.cx.stats.calls.register += 1;
-        let link = self.links[index].as_ref().expect("it was just introduced");
         // It takes output now, and most take all there ever is: to be told so is of no use.
-        if let Err(error) = self.net.register(&link.stream, id, Interest::Input) {
+        let registered = self.net.register(&stream, id, Interest::Input);
+        self.link(index, Link { stream, codec, session, tail: None });
+        if let Err(error) = registered {
             // Nothing of it was read: its peer must not take the end for an orderly one.
             self.cx.table.end_with_reset(index, CloseReason::Io(error));
         }
@@ -277,35 +279,50 @@ impl<H: Handler, N: Network> Reactor<H, N> {
         Some(id)
     }
 
-    /// Shows a new connection to the handler; whether it is wanted. If not, it is reset and its slot is free.
+    /// Shows a new connection to the handler: what that makes for it, if it is wanted.
+    #[inline]
     pub(super) fn introduce(
         &mut self,
-        id: ConnId,
-        stream: N::Stream,
+        stream: &N::Stream,
         peer: Addr,
         origin: Origin,
         key: u64,
-    ) -> bool {
+    ) -> Option<(H::Codec, H::Session)> {
         let mut made = None;
-        let peer = Peer::new(peer, origin, key, &stream);
+        let peer = Peer::new(peer, origin, key, stream);
         self.guard(|reactor| made = reactor.handler.opened(&mut reactor.cx, &peer));
-        let Some((codec, session)) = made else {
-            self.cx.leave();
-            self.cx.out.clear();
-            self.start_timers();
-            self.cx.table.remove(id);
-            self.cx.stats.open = self.cx.table.open;
-            self.cx.stats.turned_away += 1;
-            self.turn_away(stream);
-            return false;
-        };
-        let index = id.slot();
+        made
+    }
+
+    /// Resets a connection that the handler does not want, and frees its slot.
+    #[cold]
+    pub(super) fn send_off(&mut self, id: ConnId, stream: N::Stream) {
+        self.cx.leave();
+        self.cx.out.clear();
+        self.start_timers();
+        self.cx.table.remove(id);
+        self.cx.stats.open = self.cx.table.open;
+        self.cx.stats.turned_away += 1;
+        self.turn_away(stream);
+    }
+
+    /// Puts what belongs to connection `index` beside its slot.
+    #[inline]
+    pub(super) fn link(&mut self, index: usize, link: Link<H, N>) {
         if self.links.len() <= index {
-            self.links.resize_with(index + 1, || None);
+            self.make_room_for_links(index);
         }
-        self.links[index] = Some(Link { stream, codec, session, tail: None });
-        self.cx.table.slots[index].odd.put(Odd::FIRST, self.cx.config.first_frame_timeout.is_some());
-        true
+        let place = &mut self.links[index];
+        assert!(place.is_none(), "the last connection of a slot takes its link along");
+        *place = Some(link);
+        if self.cx.config.first_frame_timeout.is_some() {
+            self.cx.table.slots[index].odd.set(Odd::FIRST);
+        }
+    }
+
+    #[cold]
+    fn make_room_for_links(&mut self, index: usize) {
+        self.links.resize_with(index + 1, || None);
     }
 
     /// Takes a listener in. One that is opened during a drain closes with the others.

@@ -6,7 +6,7 @@
 use std::fmt;
 use std::io::{self, ErrorKind};
 
-use super::{Reactor, Run};
+use super::{Link, Reactor, Run};
 use crate::addr::Addr;
 use crate::conn::state::{State, Step};
 use crate::connect::Connect;
@@ -88,9 +88,10 @@ impl<H: Handler, N: Network> Reactor<H, N> {
         (slot.opened_at, slot.last_activity, slot.since) = (now, now, now);
         self.cx.stats.connected += 1;
         self.cx.begin(id);
-        if !self.introduce(id, stream, peer, Origin::Connected, key) {
-            return;
-        }
+        let Some((codec, session)) = self.introduce(&stream, peer, Origin::Connected, key) else {
+            return self.send_off(id, stream);
+        };
+        self.link(index, Link { stream, codec, session, tail: None });
         let slot = &mut self.cx.table.slots[index];
         // The event that told of the connect may also have told of data, and of an end behind it.
         slot.odd.set(Odd::UNREAD.or(Odd::READ_AGAIN));

@@ -25,7 +25,7 @@ use crate::error::{CloseReason, Wait};
 use crate::id::{ConnId, GENERATION_MAX, SLOTS_MAX};
 use crate::instant::Instant;
 use chores::Chores;
-use reasons::{Reason, Reasons};
+use reasons::{Reason, ReasonId, Reasons};
 use slot::{Odd, Slot};
 use timers::Timers;
 use wheel::Wheel;
@@ -129,27 +129,34 @@ impl Table {
         if !self.waits.is_empty() {
             self.waits.remove(node(index));
         }
-        let slot = &mut self.slots[index];
+        let slot = &self.slots[index];
         debug_assert_eq!(slot.id, id, "freed twice");
-        if !slot.queue.is_none() {
-            self.queues.clear(&mut slot.queue);
+        if !slot.queue.is_none() || slot.reason != ReasonId::NONE || slot.counted {
+            self.let_go_of_all(index);
         }
-        self.reasons.forget(&mut slot.reason);
+        let slot = &mut self.slots[index];
         slot.odd = Odd::NOT_OPEN;
         slot.state = State::Closed;
-        self.open -= 1;
-        if id.generation() < GENERATION_MAX {
-            slot.id = ConnId::new(index, id.generation() + 1).vacant();
-            if wrong!(GenerationStands) {
-                slot.id = id.vacant();
-            }
-            self.free.push(node(index));
-        } else {
-            // Retired: it gives out no more.
+        // A slot out of generations is retired: it gives out no more.
+        let is_retired = id.generation() >= GENERATION_MAX;
+        slot.id = if is_retired { id.vacant() } else { ConnId::new(index, id.generation() + 1).vacant() };
+        if wrong!(GenerationStands) {
             slot.id = id.vacant();
         }
-        if self.slots[index].counted {
-            let peer = self.slots[index].peer.clone();
+        self.open -= 1;
+        if !is_retired {
+            self.free.push(node(index));
+        }
+    }
+
+    /// Drops what few connections still have when their slot is freed.
+    #[cold]
+    fn let_go_of_all(&mut self, index: usize) {
+        let slot = &mut self.slots[index];
+        self.queues.clear(&mut slot.queue);
+        self.reasons.forget(&mut slot.reason);
+        if slot.counted {
+            let peer = slot.peer.clone();
             self.dismiss(&peer);
         }
     }

@@ -12,6 +12,7 @@ use crate::handler::{Conn, Frame, Handler};
 use crate::id::ConnId;
 use crate::net::{Network, Stream as _};
 use crate::reactor::Reactor;
+use crate::table::reasons::ReasonId;
 use crate::table::slot::Odd;
 
 impl<H: Handler, N: Network> Reactor<H, N> {
@@ -43,17 +44,20 @@ impl<H: Handler, N: Network> Reactor<H, N> {
         }
         self.cx.table.step(index, Step::PeerEnded);
         let conn = Conn { id, codec: &mut link.codec, session: &mut link.session };
-        if let Err(close) = self.handler.half_closed(&mut self.cx, conn) {
+        let answer = self.handler.half_closed(&mut self.cx, conn);
+        let slot = &mut self.cx.table.slots[index];
+        let has_no_more = slot.odd == Odd::ENDED.or(Odd::NOT_OPEN) && self.cx.out.is_empty();
+        if has_no_more && slot.state == State::HalfClosed && matches!(answer, Err(Close::Flush)) {
+            // There is nothing to flush.
+            slot.reason.decide(ReasonId::ENDED);
+            self.cx.table.step(index, Step::Over);
+            self.cx.leave();
+            return self.start_timers();
+        }
+        if let Err(close) = answer {
             self.cx.close(id, close);
         }
-        let slot = &self.cx.table.slots[index];
-        let is_flushed = slot.odd == Odd::ENDED.or(Odd::NOT_OPEN) && self.cx.out.is_empty();
-        if slot.state != State::Flushing || !is_flushed {
-            return self.settle(index);
-        }
-        self.cx.table.step(index, Step::Flushed);
-        self.cx.leave();
-        self.start_timers();
+        self.settle(index);
     }
 
     /// Bytes came with the end: behind them it is read.
