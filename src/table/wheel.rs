@@ -228,6 +228,10 @@ impl Wheel {
         if self.nodes.is_empty() {
             self.nodes.extend((0..HEADS).map(head));
         }
+        // Room for a power of two of the owner's nodes, as what the owner keeps of them grows. Doubled together with the
+        // heads, it would be twice as much for a number just below one.
+        let room = HEADS as usize + (at as usize - HEADS as usize + 1).next_power_of_two();
+        self.nodes.reserve_exact(room - self.nodes.len());
         let unlinked = Node { prev: UNLINKED, next: UNLINKED, deadline: Instant::NEVER };
         self.nodes.resize(at as usize + 1, unlinked);
         self.link_new(at, now, deadline);
