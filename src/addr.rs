@@ -59,6 +59,14 @@ impl Addr {
         }
     }
 
+    /// The same in canonical form, which one that a program has put together itself may not have.
+    pub(crate) fn canonical(self) -> Addr {
+        match self {
+            Addr::Ip(addr) => Addr::from(addr),
+            Addr::Unix(_) | Addr::Unnamed => self,
+        }
+    }
+
     /// A Unix socket's path or abstract name, where there is one.
     pub fn unix(&self) -> Option<&UnixAddr> {
         match self {
@@ -71,13 +79,7 @@ impl Addr {
 /// Takes the canonical form: an IPv4 address mapped into IPv6 becomes IPv4.
 impl From<SocketAddr> for Addr {
     fn from(addr: SocketAddr) -> Addr {
-        Addr::Ip(match addr {
-            SocketAddr::V4(_) => addr,
-            SocketAddr::V6(v6) => match v6.ip().to_ipv4_mapped() {
-                Some(v4) => SocketAddr::from((v4, v6.port())),
-                None => addr,
-            },
-        })
+        Addr::Ip(canonical(addr))
     }
 }
 
@@ -222,6 +224,17 @@ impl fmt::Display for UnixAddr {
 impl fmt::Debug for UnixAddr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
+    }
+}
+
+/// An IPv4 address mapped into IPv6 is that IPv4 address.
+pub(crate) fn canonical(addr: SocketAddr) -> SocketAddr {
+    match addr {
+        SocketAddr::V4(_) => addr,
+        SocketAddr::V6(v6) => match v6.ip().to_ipv4_mapped() {
+            Some(v4) => SocketAddr::from((v4, v6.port())),
+            None => addr,
+        },
     }
 }
 

@@ -5,6 +5,9 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use crate::addr::canonical;
+use crate::options::Options;
+
 /// Where to receive and send datagrams, and how: an address is enough, the rest has defaults.
 ///
 /// ```
@@ -29,8 +32,7 @@ pub struct Bind {
     pub(crate) multicast_hops: Option<u32>,
     pub(crate) multicast_from_v4: Option<Ipv4Addr>,
     pub(crate) multicast_from_v6: Option<u32>,
-    pub(crate) recv_buffer_size: Option<usize>,
-    pub(crate) send_buffer_size: Option<usize>,
+    pub(crate) options: Options,
 }
 
 /// A multicast group, and through which interface it is joined.
@@ -60,8 +62,7 @@ impl Bind {
             multicast_hops: None,
             multicast_from_v4: None,
             multicast_from_v6: None,
-            recv_buffer_size: None,
-            send_buffer_size: None,
+            options: Options::new(),
         }
     }
 
@@ -69,6 +70,7 @@ impl Bind {
     /// [`Addr::Unnamed`](crate::Addr::Unnamed) goes there, and that nobody listens there is told with
     /// `Handler::datagram_failed`.
     pub fn to(peer: SocketAddr) -> Bind {
+        let peer = canonical(peer);
         let any: IpAddr = match peer {
             SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
             SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
@@ -76,10 +78,10 @@ impl Bind {
         Bind::new(SocketAddr::new(any, 0)).connect(peer)
     }
 
-    /// Connects the socket to `peer`, see [`Bind::to`]. Both addresses must be of one family.
+    /// Connects the socket to `peer`, see [`Bind::to`]. From an IPv4 address there is no way to an IPv6 one.
     #[must_use]
     pub fn connect(mut self, peer: SocketAddr) -> Bind {
-        self.peer = Some(peer);
+        self.peer = Some(canonical(peer));
         self
     }
 
@@ -171,14 +173,22 @@ impl Bind {
     /// `net.core.rmem_max`. What arrives while it is full is lost, and nobody is told.
     #[must_use]
     pub fn recv_buffer_size(mut self, bytes: usize) -> Bind {
-        self.recv_buffer_size = Some(bytes);
+        self.options.recv_buffer_size = Some(bytes);
         self
     }
 
     /// `SO_SNDBUF`, in bytes. Default: the system's.
     #[must_use]
     pub fn send_buffer_size(mut self, bytes: usize) -> Bind {
-        self.send_buffer_size = Some(bytes);
+        self.options.send_buffer_size = Some(bytes);
+        self
+    }
+
+    /// Options of the socket, set before it is bound: those that are not of TCP alone. What they do not say stays as it
+    /// was said before.
+    #[must_use]
+    pub fn options(mut self, options: Options) -> Bind {
+        self.options = options.or(self.options);
         self
     }
 }

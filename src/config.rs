@@ -7,6 +7,8 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use crate::options::Options;
+
 /// What a reactor may hold, do in one turn, and wait for.
 ///
 /// Every size is finite. Start from [`Config::default`] and change fields; [`Reactor::new`](crate::Reactor::new)
@@ -323,9 +325,7 @@ pub struct Listen {
     pub(crate) reuse_address: bool,
     pub(crate) reuse_port: bool,
     pub(crate) only_v6: Option<bool>,
-    pub(crate) nodelay: bool,
-    pub(crate) recv_buffer_size: Option<usize>,
-    pub(crate) send_buffer_size: Option<usize>,
+    pub(crate) options: Options,
 }
 
 impl Listen {
@@ -338,9 +338,7 @@ impl Listen {
             reuse_address: true,
             reuse_port: false,
             only_v6: None,
-            nodelay: true,
-            recv_buffer_size: None,
-            send_buffer_size: None,
+            options: Options::new(),
         }
     }
 
@@ -387,7 +385,7 @@ impl Listen {
     /// in one piece per batch, so waiting for more would only add latency.
     #[must_use]
     pub fn nodelay(mut self, on: bool) -> Listen {
-        self.nodelay = on;
+        self.options.nodelay = Some(on);
         self
     }
 
@@ -395,7 +393,7 @@ impl Listen {
     /// doubles the number and then stops adapting.
     #[must_use]
     pub fn recv_buffer_size(mut self, bytes: usize) -> Listen {
-        self.recv_buffer_size = Some(bytes);
+        self.options.recv_buffer_size = Some(bytes);
         self
     }
 
@@ -403,7 +401,15 @@ impl Listen {
     /// doubles the number and then stops adapting.
     #[must_use]
     pub fn send_buffer_size(mut self, bytes: usize) -> Listen {
-        self.send_buffer_size = Some(bytes);
+        self.options.send_buffer_size = Some(bytes);
+        self
+    }
+
+    /// Options of the socket, set before it listens; on Linux, everything that it accepts has them too. What they do
+    /// not say stays as it was said before.
+    #[must_use]
+    pub fn options(mut self, options: Options) -> Listen {
+        self.options = options.or(self.options);
         self
     }
 }

@@ -5,6 +5,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use crate::addr::{Addr, UnixAddr};
+use crate::options::Options;
 
 /// Whom to connect to, and how: an address is enough, the rest has defaults.
 ///
@@ -19,19 +20,26 @@ use crate::addr::{Addr, UnixAddr};
 #[derive(Clone, Debug)]
 pub struct Connect {
     pub(crate) to: Addr,
-    pub(crate) nodelay: bool,
+    pub(crate) options: Options,
 }
 
 impl Connect {
     /// Connects to `addr`.
     pub fn to(addr: impl Into<Addr>) -> Connect {
-        Connect { to: addr.into(), nodelay: true }
+        Connect { to: addr.into().canonical(), options: Options::new() }
     }
 
     /// `TCP_NODELAY`. Default on: output leaves in one piece per batch, so waiting for more would only add latency.
     #[must_use]
     pub fn nodelay(mut self, on: bool) -> Connect {
-        self.nodelay = on;
+        self.options.nodelay = Some(on);
+        self
+    }
+
+    /// Options of the socket, set before it connects. What they do not say stays as it was said before.
+    #[must_use]
+    pub fn options(mut self, options: Options) -> Connect {
+        self.options = options.or(self.options);
         self
     }
 }

@@ -68,6 +68,8 @@
 //!    other threads.
 //! 5. [`Config`], [`Listen`], [`Connect`], [`Bind`] and [`Source`]: every limit, budget and wait, with its default.
 //!    [`Backoff`] says when to try again.
+//! 5. [`Config`], [`Listen`], [`Connect`] and [`Bind`]: every limit, budget and wait, with its default. [`Options`] is
+//!    what sockets can be told: buffers, keepalive, traffic class, …
 //! 6. [`CloseReason`], [`Stats`], [`ConnInfo`], [`State`]: how it went and how it goes.
 //! 7. [`sim`]: the same program on a network in memory, under every split and every fault, from an ordinary test.
 //!
@@ -75,7 +77,7 @@
 //!
 //! | layer | it knows | rests on |
 //! |---|---|---|
-//! | words: `id`, `readiness`, `instant`, `addr`, `backoff`, `bind`, `connect`, `config`, `error`, `socket`, `source`, `stats`, `wrong` | names, numbers, reasons | nothing |
+//! | words: `id`, `readiness`, `instant`, `addr`, `backoff`, `bind`, `connect`, `config`, `error`, `options`, `socket`, `source`, `stats`, `wrong` | names, numbers, reasons | nothing |
 //! | `codec` | bytes and frames | words |
 //! | `conn` | one connection: its states, the tail of its input, its send queue | codec |
 //! | `table` | all connections without their sockets: slots, timers, who needs attention | conn |
@@ -150,6 +152,7 @@ mod error;
 mod handler;
 mod id;
 mod instant;
+mod options;
 mod reactor;
 mod readiness;
 mod socket;
@@ -172,6 +175,7 @@ pub use handler::{
 };
 pub use id::{ConnId, DatagramId, ListenerId, SourceId, TimerId};
 pub use instant::Instant;
+pub use options::{Keepalive, Options};
 pub use reactor::{Handle, PostError, Reactor, serve};
 pub use readiness::Readiness;
 pub use source::Source;

@@ -9,6 +9,7 @@ use super::{Context, Sent};
 use crate::addr::Addr;
 use crate::bind::Bind;
 use crate::id::DatagramId;
+use crate::options::Options;
 
 /// What waits to be sent from one socket. The bytes of all of it stand behind one another.
 #[derive(Debug, Default)]
@@ -71,6 +72,7 @@ pub(crate) struct Outboxes {
     /// Those that have something to send, and that nothing was said of yet.
     pub(crate) list: Vec<DatagramId>,
     pub(crate) binds: Vec<(DatagramId, Bind)>,
+    pub(crate) options: Vec<(DatagramId, Options)>,
     pub(crate) closes: Vec<DatagramId>,
     pub(crate) count: u32,
     /// Whether there is anything to do that no event will announce, for these or for registered descriptors.
@@ -137,7 +139,7 @@ impl Context {
             self.stats.datagrams_dropped += 1;
             return Sent::Full;
         }
-        outbox.waiting.push_back((to.into(), bytes.len()));
+        outbox.waiting.push_back((to.into().canonical(), bytes.len()));
         outbox.bytes.extend_from_slice(bytes);
         if !outbox.blocked {
             // What many callbacks send in a turn must not be too much before the kernel was offered any of it.

@@ -15,6 +15,7 @@ mod datagram;
 mod flow;
 mod info;
 mod lending;
+mod options;
 mod out;
 mod send;
 mod source;
@@ -35,6 +36,7 @@ use crate::connect::Connect;
 use crate::error::{BoxError, Close};
 use crate::id::{ConnId, ListenerId, TimerId};
 use crate::instant::Instant;
+use crate::options::Options;
 use crate::stats::Stats;
 use crate::table::Table;
 use crate::table::chores::Chores;
@@ -140,6 +142,7 @@ pub(crate) struct Wishes {
     pub(crate) listen: Vec<(ListenerId, Listen)>,
     pub(crate) unlisten: Vec<ListenerId>,
     pub(crate) connect: Vec<ConnectWish>,
+    pub(crate) options: Vec<(ConnId, Options)>,
     pub(crate) stop: Option<Stop>,
     pub(crate) listeners: u32,
 }
@@ -167,6 +170,7 @@ impl Wishes {
             || !self.listen.is_empty()
             || !self.unlisten.is_empty()
             || !self.connect.is_empty()
+            || !self.options.is_empty()
     }
 
     /// The id of the next listener. Ids are never reused.

@@ -9,7 +9,7 @@ use super::{Conn, Datagram, Frame, Handler, Peer, Ready};
 use crate::codec::Either;
 use crate::context::Context;
 use crate::error::{CloseReason, Result};
-use crate::id::{DatagramId, ListenerId, SourceId};
+use crate::id::{ConnId, DatagramId, ListenerId, SourceId};
 
 /// Which of two.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -152,6 +152,11 @@ where
     fn connect_failed(&mut self, cx: &mut Context, key: u64, why: &CloseReason) {
         self.left.connect_failed(cx, key, why);
         self.right.connect_failed(cx, key, why);
+    }
+
+    fn options_failed(&mut self, cx: &mut Context, target: ConnId, error: &io::Error) {
+        self.left.options_failed(cx, target, error);
+        self.right.options_failed(cx, target, error);
     }
 
     fn listen_failed(&mut self, cx: &mut Context, listener: ListenerId, error: &io::Error) {

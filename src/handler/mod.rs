@@ -21,6 +21,7 @@ use crate::codec::Decoder;
 use crate::context::Context;
 use crate::error::{Close, CloseReason, Result};
 use crate::id::{ConnId, DatagramId, ListenerId, SourceId};
+use crate::options::Options;
 use crate::socket::Socket;
 
 /// The frames of a handler's codec. Where they are byte slices, as most codecs' are, a program may as well write
@@ -111,6 +112,17 @@ impl<'s> Peer<'s> {
     /// call.
     pub fn local_addr(&self) -> io::Result<Addr> {
         self.socket.local_addr()
+    }
+
+    /// The options of this connection's socket, as the system has them: a dozen system calls.
+    pub fn options(&self) -> io::Result<Options> {
+        self.socket.options()
+    }
+
+    /// Sets options of this connection's socket, one system call each. Those that all connections of a listener are to
+    /// have are better set there ([`Listen::options`](crate::Listen::options)): what it accepts has them already.
+    pub fn set(&self, options: &Options) -> io::Result<()> {
+        self.socket.set_options(options)
     }
 }
 
@@ -233,6 +245,13 @@ pub trait Handler {
     fn connect_failed(&mut self, cx: &mut Context, key: u64, why: &CloseReason) {
         let _ = key;
         log::warn!("connect {} failed: {why}", cx.id());
+    }
+
+    /// Options asked for with [`Context::set_options`] could not be set, as the error says; those before the one it names
+    /// are. The connection goes on.
+    fn options_failed(&mut self, cx: &mut Context, target: ConnId, error: &io::Error) {
+        let _ = cx;
+        log::warn!("connection {target}: {error}");
     }
 
     /// A listener asked for with [`Context::listen`] could not be opened.

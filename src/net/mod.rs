@@ -275,16 +275,13 @@ pub trait Stream: Socket {
 }
 
 /// A socket for datagrams. Every call returns at once; dropping it closes it.
-pub trait Datagram: fmt::Debug {
+pub trait Datagram: Socket {
     /// Receives one datagram into `buf`, whole or its beginning. An error of an earlier send may come instead.
     fn recv(&self, buf: &mut [u8]) -> io::Result<Arrival>;
 
     /// Sends one datagram, whole or not at all; to [`Addr::Unnamed`], to whom the socket is connected to. An error of
     /// an earlier send may come instead.
     fn send(&self, bytes: &[u8], to: &Addr) -> io::Result<()>;
-
-    /// Our own address.
-    fn local_addr(&self) -> io::Result<Addr>;
 }
 
 /// A datagram that was received.

@@ -20,7 +20,7 @@ use crate::table::slot::Odd;
 /// An attempt to connect.
 pub(super) struct Attempt<N: Network> {
     /// None when it failed at once or was closed before it began: only the report is owed.
-    stream: Option<N::Stream>,
+    pub(super) stream: Option<N::Stream>,
     key: u64,
 }
 

@@ -14,6 +14,7 @@ use crate::handler::{Datagram, Handler};
 use crate::id::{ConnId, DatagramId};
 use crate::net::{Datagram as _, Network};
 use crate::readiness::Readiness;
+use crate::socket::Socket as _;
 
 /// Room for datagrams that a socket keeps while none waits.
 const KEEP_MAX: usize = 64 << 10;
@@ -21,7 +22,7 @@ const KEEP_MAX: usize = 64 << 10;
 /// One socket.
 pub(super) struct Bound<N: Network> {
     id: DatagramId,
-    socket: N::Datagram,
+    pub(super) socket: N::Datagram,
     key: u64,
     /// There may be something to receive: no further event will say so.
     ready: bool,
@@ -57,7 +58,7 @@ impl<H: Handler, N: Network> Reactor<H, N> {
         Ok(())
     }
 
-    fn bound_at(&self, id: DatagramId) -> Option<usize> {
+    pub(super) fn bound_at(&self, id: DatagramId) -> Option<usize> {
         self.datagrams.binary_search_by_key(&id, |bound| bound.id).ok()
     }
 
@@ -140,6 +141,7 @@ impl<H: Handler, N: Network> Reactor<H, N> {
                 self.start_timers();
             }
         }
+        self.grant_datagram_options();
         self.flush_datagrams();
         for id in mem::take(&mut self.cx.datagrams.closes) {
             self.flush_datagrams_of(id);
@@ -215,7 +217,7 @@ impl<H: Handler, N: Network> Reactor<H, N> {
     }
 
     // What the callback sends does not leave here, however much it is: a flush may be under way.
-    fn datagram_error(&mut self, id: DatagramId, error: &io::Error) {
+    pub(super) fn datagram_error(&mut self, id: DatagramId, error: &io::Error) {
         self.cx.stats.datagram_errors += 1;
         self.guard(|reactor| reactor.handler.datagram_failed(&mut reactor.cx, id, error));
         self.start_timers();

@@ -22,6 +22,7 @@ mod driver;
 mod handle;
 mod listening;
 mod log_limit;
+mod options;
 mod source;
 mod turn;
 

@@ -121,6 +121,7 @@ impl<H: Handler, N: Network> Reactor<H, N> {
         self.stop_if_asked();
         // Last: a connect must have begun, or failed to, before it can be closed.
         self.grant_connects();
+        self.grant_options();
         let any_left = self.cx.wishes.any();
         self.cx.table.chores.put(Chores::WISHES, any_left);
     }

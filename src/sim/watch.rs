@@ -57,6 +57,7 @@ enum What {
     BindFailed,
     Ready,
     RegisterFailed,
+    OptionsFailed,
 }
 
 impl<H: Handler> Watched<H> {
@@ -222,6 +223,12 @@ impl<H: Handler> Handler for Watched<H> {
             self.world.borrow_mut().violated(|| format!("`connect_failed` for {id}, which is open"));
         }
         self.inner.connect_failed(cx, key, why);
+        self.pass(cx);
+    }
+
+    fn options_failed(&mut self, cx: &mut Context, target: ConnId, error: &io::Error) {
+        self.note(What::OptionsFailed, target, 0, || format!("options were not set, {error}"));
+        self.inner.options_failed(cx, target, error);
         self.pass(cx);
     }
 

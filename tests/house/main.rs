@@ -29,6 +29,7 @@ const LAYERS: &[Layer] = &[
             "connect",
             "config",
             "error",
+            "options",
             "socket",
             "source",
             "stats",

@@ -7,6 +7,7 @@
 
 mod abuse;
 mod accepting;
+mod addresses;
 mod backpressure;
 mod basics;
 mod broadcast;
@@ -28,6 +29,7 @@ mod listeners;
 mod logs;
 mod looking;
 mod memory;
+mod options;
 mod output;
 mod panics;
 mod peer;

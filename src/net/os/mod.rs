@@ -5,6 +5,7 @@
 #[cfg(not(unix))]
 compile_error!("switchboard runs on Unix so far: `net::os` has no implementation for this system yet");
 
+mod options;
 #[cfg(feature = "signals")]
 mod signals;
 mod source;

@@ -11,10 +11,12 @@ use rustix::io::Errno;
 use rustix::net::{AddressFamily, RecvFlags, SendAncillaryBuffer, SendFlags, SocketAddrAny, SocketFlags};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
+use super::options::{self, Kind};
 use crate::addr::Addr;
 use crate::config::Listen;
 use crate::connect::Connect;
 use crate::net::{Listener, Stream};
+use crate::options::{Options, Transport};
 use crate::socket;
 
 /// A sent byte to a dead peer is an error to read, not a signal that ends the process.
@@ -44,7 +46,8 @@ impl OsStream {
         };
         let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
         socket.set_nonblocking(true)?;
-        socket.set_tcp_nodelay(how.nodelay)?;
+        socket.set_tcp_nodelay(how.options.nodelay.unwrap_or(true))?;
+        options::set(&socket, kind(addr), &how.options)?;
         #[cfg(target_vendor = "apple")]
         socket.set_nosigpipe(true)?;
         match rustix::net::connect(&socket, &addr) {
@@ -70,6 +73,14 @@ impl AsRawFd for OsStream {
 impl socket::Socket for OsStream {
     fn local_addr(&self) -> io::Result<Addr> {
         SockRef::from(&self.0).local_addr().map(|addr| name(&addr))
+    }
+
+    fn options(&self) -> io::Result<Options> {
+        options::get(&self.0, Kind::of(&self.0)?)
+    }
+
+    fn set_options(&self, options: &Options) -> io::Result<()> {
+        options::set(&self.0, Kind::of(&self.0)?, options)
     }
 }
 
@@ -141,13 +152,8 @@ impl OsListener {
         if let (Some(on), SocketAddr::V6(_)) = (listen.only_v6, listen.addr) {
             socket.set_only_v6(on)?;
         }
-        if let Some(bytes) = listen.recv_buffer_size {
-            socket.set_recv_buffer_size(bytes)?;
-        }
-        if let Some(bytes) = listen.send_buffer_size {
-            socket.set_send_buffer_size(bytes)?;
-        }
-        socket.set_tcp_nodelay(listen.nodelay)?;
+        socket.set_tcp_nodelay(listen.options.nodelay.unwrap_or(true))?;
+        options::set(&socket, kind(listen.addr), &listen.options)?;
         socket.bind(&listen.addr.into())?;
         socket.listen(i32::try_from(listen.backlog).unwrap_or(i32::MAX))?;
         Ok(OsListener(socket.into()))
@@ -233,6 +239,10 @@ fn listens(_: &OwnedFd) -> io::Result<bool> {
 #[inline(never)]
 fn name_v6(addr: SocketAddrV6) -> Addr {
     Addr::from(SocketAddr::V6(addr))
+}
+
+fn kind(addr: SocketAddr) -> Kind {
+    Kind { transport: Transport::Tcp, is_v6: addr.is_ipv6() }
 }
 
 fn name(addr: &socket2::SockAddr) -> Addr {

@@ -9,9 +9,12 @@ use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use rustix::net::{RecvFlags, SendFlags};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
+use super::options::{self, Kind};
 use crate::addr::Addr;
 use crate::bind::Bind;
 use crate::net::{Arrival, Datagram};
+use crate::options::{Options, Transport};
+use crate::socket;
 
 /// A UDP socket of the operating system.
 #[derive(Debug)]
@@ -34,12 +37,7 @@ impl OsDatagram {
         if let (Some(on), true) = (bind.only_v6, is_v6) {
             socket.set_only_v6(on)?;
         }
-        if let Some(bytes) = bind.recv_buffer_size {
-            socket.set_recv_buffer_size(bytes)?;
-        }
-        if let Some(bytes) = bind.send_buffer_size {
-            socket.set_send_buffer_size(bytes)?;
-        }
+        options::set(&socket, Kind { transport: Transport::Udp, is_v6 }, &bind.options)?;
         socket.set_broadcast(bind.broadcast)?;
         if let Some(on) = bind.multicast_loop {
             if is_v6 {
@@ -70,7 +68,7 @@ impl OsDatagram {
         }
         if let Some(peer) = bind.peer {
             // It blocks for no time: nothing is sent.
-            socket.connect(&peer.into())?;
+            socket.connect(&written(peer, is_v6).into())?;
         }
         Ok(OsDatagram { fd: socket.into(), is_v6 })
     }
@@ -79,6 +77,21 @@ impl OsDatagram {
 impl AsRawFd for OsDatagram {
     fn as_raw_fd(&self) -> RawFd {
         self.fd.as_raw_fd()
+    }
+}
+
+impl socket::Socket for OsDatagram {
+    fn local_addr(&self) -> io::Result<Addr> {
+        let addr = SockRef::from(&self.fd).local_addr()?;
+        Ok(addr.as_socket().map_or(Addr::Unnamed, Addr::from))
+    }
+
+    fn options(&self) -> io::Result<Options> {
+        options::get(&self.fd, Kind { transport: Transport::Udp, is_v6: self.is_v6 })
+    }
+
+    fn set_options(&self, options: &Options) -> io::Result<()> {
+        options::set(&self.fd, Kind { transport: Transport::Udp, is_v6: self.is_v6 }, options)
     }
 }
 
@@ -91,24 +104,24 @@ impl Datagram for OsDatagram {
     }
 
     fn send(&self, bytes: &[u8], to: &Addr) -> io::Result<()> {
-        match (to, self.is_v6) {
-            (Addr::Unnamed, _) => rustix::net::send(&self.fd, bytes, SendFlags::empty())?,
-            // Such an address came from here in its canonical form.
-            (Addr::Ip(SocketAddr::V4(to)), true) => {
-                let to = SocketAddr::from((to.ip().to_ipv6_mapped(), to.port()));
-                rustix::net::sendto(&self.fd, bytes, SendFlags::empty(), &to)?
+        match to {
+            Addr::Unnamed => rustix::net::send(&self.fd, bytes, SendFlags::empty())?,
+            Addr::Ip(to) => {
+                rustix::net::sendto(&self.fd, bytes, SendFlags::empty(), &written(*to, self.is_v6))?
             }
-            (Addr::Ip(to), _) => rustix::net::sendto(&self.fd, bytes, SendFlags::empty(), to)?,
-            (Addr::Unix(to), _) => {
+            Addr::Unix(to) => {
                 let message = format!("{to} is no address of UDP");
                 return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
             }
         };
         Ok(())
     }
+}
 
-    fn local_addr(&self) -> io::Result<Addr> {
-        let addr = SockRef::from(&self.fd).local_addr()?;
-        Ok(addr.as_socket().map_or(Addr::Unnamed, Addr::from))
+/// An address, which is in its canonical form, as a socket of that family takes it.
+fn written(addr: SocketAddr, is_v6: bool) -> SocketAddr {
+    match (addr, is_v6) {
+        (SocketAddr::V4(v4), true) => SocketAddr::from((v4.ip().to_ipv6_mapped(), v4.port())),
+        (addr, _) => addr,
     }
 }

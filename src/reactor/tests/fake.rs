@@ -216,16 +216,18 @@ impl sealed::Sealed for Fake {}
 #[derive(Debug)]
 pub(super) enum NoDatagram {}
 
+impl Socket for NoDatagram {
+    fn local_addr(&self) -> io::Result<Addr> {
+        match *self {}
+    }
+}
+
 impl Datagram for NoDatagram {
     fn recv(&self, _: &mut [u8]) -> io::Result<Arrival> {
         match *self {}
     }
 
     fn send(&self, _: &[u8], _: &Addr) -> io::Result<()> {
-        match *self {}
-    }
-
-    fn local_addr(&self) -> io::Result<Addr> {
         match *self {}
     }
 }

@@ -55,8 +55,8 @@ impl World {
         sock.phase = Phase::Listening;
         sock.held = true;
         sock.backlog_max = listen.backlog as usize;
-        sock.tx_max = listen.send_buffer_size.map_or(usize::MAX, |bytes| bytes.max(BUFFER_MIN));
-        sock.rx_max = listen.recv_buffer_size.map_or(usize::MAX, |bytes| bytes.max(BUFFER_MIN));
+        sock.tx_max = listen.options.send_buffer_size.map_or(usize::MAX, |bytes| bytes.max(BUFFER_MIN));
+        sock.rx_max = listen.options.recv_buffer_size.map_or(usize::MAX, |bytes| bytes.max(BUFFER_MIN));
         self.listeners.insert(addr, id);
         self.hosts[host].descriptors += 1;
         self.note(What::Connect, id, 0, |_| format!("#{id} listens on {addr}"));

@@ -19,6 +19,7 @@ use crate::readiness::Readiness;
 use crate::sim::errno::Errno;
 use crate::sim::faults::Fault;
 use crate::sim::trace::Shown;
+use crate::socket::Socket;
 
 /// The bit that tells these sockets from those of connections on the ready list of a host.
 pub(super) const PORT: SockId = 1 << 30;
@@ -111,7 +112,7 @@ impl World {
             pending: false,
             rx: VecDeque::new(),
             rx_bytes: 0,
-            rx_max: bind.recv_buffer_size.unwrap_or(RECV_BUFFER),
+            rx_max: bind.options.recv_buffer_size.unwrap_or(RECV_BUFFER),
             error: None,
             squeezed: false,
             watches_room: false,
@@ -357,6 +358,12 @@ impl fmt::Debug for SimDatagram {
     }
 }
 
+impl Socket for SimDatagram {
+    fn local_addr(&self) -> io::Result<Addr> {
+        Ok(Addr::from(self.net.world.borrow().ports.list[self.number as usize].local))
+    }
+}
+
 impl Datagram for SimDatagram {
     fn recv(&self, buf: &mut [u8]) -> io::Result<Arrival> {
         self.net.preempt();
@@ -366,9 +373,5 @@ impl Datagram for SimDatagram {
     fn send(&self, bytes: &[u8], to: &Addr) -> io::Result<()> {
         self.net.preempt();
         Ok(self.net.world.borrow_mut().send_datagram(self.number, bytes, to)?)
-    }
-
-    fn local_addr(&self) -> io::Result<Addr> {
-        Ok(Addr::from(self.net.world.borrow().ports.list[self.number as usize].local))
     }
 }

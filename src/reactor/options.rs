@@ -1,0 +1,74 @@
+//! Options of sockets that are open: setting them for callbacks, and at once from outside.
+//!
+//! It knows where each socket is; what an option does is the network's.
+
+use std::io;
+use std::mem;
+
+use super::Reactor;
+use crate::handler::Handler;
+use crate::id::{ConnId, DatagramId};
+use crate::net::Network;
+use crate::options::Options;
+use crate::socket::Socket;
+
+impl<H: Handler, N: Network> Reactor<H, N> {
+    /// The options of a connection's socket, as the system has them: a dozen system calls. Fails with
+    /// [`io::ErrorKind::NotFound`] once it is gone, and before a connect has begun.
+    pub fn options(&self, target: ConnId) -> io::Result<Options> {
+        self.socket_of(target).ok_or_else(gone)?.options()
+    }
+
+    /// Sets options of a connection's socket, at once. Callbacks have [`Context::set_options`](crate::Context::set_options).
+    pub fn set_options(&mut self, target: ConnId, options: &Options) -> io::Result<()> {
+        self.socket_of(target).ok_or_else(gone)?.set_options(options)
+    }
+
+    /// The options of a socket for datagrams, as the system has them.
+    pub fn datagram_options(&self, socket: DatagramId) -> io::Result<Options> {
+        self.datagram_socket(socket).ok_or_else(gone)?.options()
+    }
+
+    /// Sets options of a socket for datagrams, at once.
+    pub fn set_datagram_options(&mut self, socket: DatagramId, options: &Options) -> io::Result<()> {
+        self.datagram_socket(socket).ok_or_else(gone)?.set_options(options)
+    }
+
+    /// The socket of a connection that is open or connecting.
+    fn socket_of(&self, id: ConnId) -> Option<&N::Stream> {
+        self.cx.table.get(id)?;
+        match self.links.get(id.slot()).and_then(Option::as_ref) {
+            Some(link) => Some(&link.stream),
+            None => self.attempts.get(&id)?.stream.as_ref(),
+        }
+    }
+
+    fn datagram_socket(&self, id: DatagramId) -> Option<&N::Datagram> {
+        self.bound_at(id).map(|at| &self.datagrams[at].socket)
+    }
+
+    /// Sets the options of connections that callbacks asked for.
+    pub(super) fn grant_options(&mut self) {
+        for (id, options) in mem::take(&mut self.cx.wishes.options) {
+            let Some(Err(error)) = self.socket_of(id).map(|socket| socket.set_options(&options)) else {
+                continue;
+            };
+            self.guard(|reactor| reactor.handler.options_failed(&mut reactor.cx, id, &error));
+            self.start_timers();
+        }
+    }
+
+    /// Sets the options of sockets for datagrams that callbacks asked for.
+    pub(super) fn grant_datagram_options(&mut self) {
+        for (id, options) in mem::take(&mut self.cx.datagrams.options) {
+            if let Some(Err(error)) = self.datagram_socket(id).map(|socket| socket.set_options(&options)) {
+                self.datagram_error(id, &error);
+            }
+        }
+    }
+}
+
+#[cold]
+fn gone() -> io::Error {
+    io::Error::new(io::ErrorKind::NotFound, "the socket is closed")
+}
