@@ -37,12 +37,31 @@ pub struct Bind {
 
 /// A multicast group, and through which interface it is joined.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Group {
+pub struct Group {
     pub(crate) addr: IpAddr,
     /// IPv4: the interface's address; unspecified, the system's choice.
     pub(crate) interface_v4: Ipv4Addr,
     /// IPv6: the interface's number; zero, the system's choice.
     pub(crate) interface_v6: u32,
+}
+
+/// A change of the groups that a socket is in.
+#[derive(Clone, Copy, Debug)]
+pub enum Membership {
+    /// It is to be in this one.
+    Join(Group),
+    /// It is to be no longer.
+    Leave(Group),
+}
+
+impl Group {
+    pub(crate) fn v4(addr: Ipv4Addr, interface: Ipv4Addr) -> Group {
+        Group { addr: addr.into(), interface_v4: interface, interface_v6: 0 }
+    }
+
+    pub(crate) fn v6(addr: Ipv6Addr, interface: u32) -> Group {
+        Group { addr: addr.into(), interface_v4: Ipv4Addr::UNSPECIFIED, interface_v6: interface }
+    }
 }
 
 impl Bind {
@@ -127,15 +146,14 @@ impl Bind {
     /// system's choice. The socket must be bound to the unspecified address or the group.
     #[must_use]
     pub fn join_v4(mut self, group: Ipv4Addr, interface: Ipv4Addr) -> Bind {
-        self.groups.push(Group { addr: group.into(), interface_v4: interface, interface_v6: 0 });
+        self.groups.push(Group::v4(group, interface));
         self
     }
 
     /// Joins an IPv6 multicast group through the interface with this number; zero, one of the system's choice.
     #[must_use]
     pub fn join_v6(mut self, group: Ipv6Addr, interface: u32) -> Bind {
-        let interface_v4 = Ipv4Addr::UNSPECIFIED;
-        self.groups.push(Group { addr: group.into(), interface_v4, interface_v6: interface });
+        self.groups.push(Group::v6(group, interface));
         self
     }
 

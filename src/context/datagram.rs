@@ -7,7 +7,7 @@ use std::mem;
 
 use super::{Context, Sent};
 use crate::addr::Addr;
-use crate::bind::Bind;
+use crate::bind::{Bind, Membership};
 use crate::id::DatagramId;
 use crate::options::Options;
 
@@ -22,6 +22,8 @@ pub(crate) struct Outbox {
     pub(crate) blocked: bool,
     /// It is on the list of what is sent at the end of the turn.
     pub(crate) listed: bool,
+    /// Where its socket is bound, once it is open.
+    pub(crate) addr: Option<Addr>,
     /// The socket is to be closed: nothing is received or taken for it any more.
     pub(crate) closing: bool,
 }
@@ -73,6 +75,7 @@ pub(crate) struct Outboxes {
     pub(crate) list: Vec<DatagramId>,
     pub(crate) binds: Vec<(DatagramId, Bind)>,
     pub(crate) options: Vec<(DatagramId, Options)>,
+    pub(crate) memberships: Vec<(DatagramId, Membership)>,
     pub(crate) closes: Vec<DatagramId>,
     pub(crate) count: u32,
     /// Whether there is anything to do that no event will announce, for these or for registered descriptors.

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::addr::Addr;
-use crate::bind::Bind;
+use crate::bind::{Bind, Membership};
 use crate::config::Listen;
 use crate::connect::Connect;
 use crate::id::{ConnId, DatagramId, ListenerId, SourceId};
@@ -194,6 +194,11 @@ pub trait Network: sealed::Sealed + fmt::Debug {
         drop(listener);
     }
 
+    /// Closes a socket for datagrams, out of the poll also if someone else holds a copy of it.
+    fn unbind(&mut self, socket: Self::Datagram) {
+        drop(socket);
+    }
+
     /// What wakes this network's poll. One for its lifetime.
     fn waker(&mut self) -> io::Result<Arc<dyn Wake>>;
 
@@ -282,6 +287,12 @@ pub trait Datagram: Socket {
     /// Sends one datagram, whole or not at all; to [`Addr::Unnamed`], to whom the socket is connected to. An error of
     /// an earlier send may come instead.
     fn send(&self, bytes: &[u8], to: &Addr) -> io::Result<()>;
+
+    /// Joins a multicast group, or leaves it.
+    fn change(&self, membership: &Membership) -> io::Result<()> {
+        let _ = membership;
+        Err(io::ErrorKind::Unsupported.into())
+    }
 }
 
 /// A datagram that was received.

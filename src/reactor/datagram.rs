@@ -50,12 +50,18 @@ impl<H: Handler, N: Network> Reactor<H, N> {
 
     fn open_datagram(&mut self, id: DatagramId, bind: &Bind) -> io::Result<()> {
         let socket = self.net.bind(bind, id)?;
+        self.add_datagram(id, socket, bind.key);
+        Ok(())
+    }
+
+    /// Takes a socket in.
+    pub(super) fn add_datagram(&mut self, id: DatagramId, socket: N::Datagram, key: u64) {
+        let addr = socket.local_addr().ok();
         // In the order of their ids, which is not always that in which they open.
         let at = self.datagrams.partition_point(|bound| bound.id < id);
-        self.datagrams.insert(at, Bound { id, socket, key: bind.key, ready: false, watches_room: false });
-        self.cx.datagrams.sockets.entry(id).or_default();
+        self.datagrams.insert(at, Bound { id, socket, key, ready: false, watches_room: false });
+        self.cx.datagrams.sockets.entry(id).or_default().addr = addr;
         self.cx.datagrams.unblock(id);
-        Ok(())
     }
 
     pub(super) fn bound_at(&self, id: DatagramId) -> Option<usize> {
@@ -146,7 +152,8 @@ impl<H: Handler, N: Network> Reactor<H, N> {
         for id in mem::take(&mut self.cx.datagrams.closes) {
             self.flush_datagrams_of(id);
             if let Some(at) = self.bound_at(id) {
-                drop(self.datagrams.remove(at));
+                let closed = self.datagrams.remove(at);
+                self.net.unbind(closed.socket);
                 self.cx.stats.calls.close += 1;
                 // Its descriptor is free.
                 self.accepting.pause.cut_short();
@@ -240,6 +247,10 @@ impl<H: Handler, N: Network> Reactor<H, N> {
         // The last first: those in front of it need not move up.
         self.cx.datagrams.closes.extend(self.datagrams.iter().rev().map(|bound| bound.id));
         self.grant_datagrams();
+        // What the last callbacks asked for: who asks again each time that it fails would never come to an end.
+        for (id, _) in mem::take(&mut self.cx.datagrams.binds) {
+            self.drop_outbox(id);
+        }
         self.cx.datagrams.pending = false;
     }
 }

@@ -44,7 +44,7 @@ use crate::conn::tail::{SpareTails, Tail};
 use crate::context::{ConnInfo, Context};
 use crate::error::CloseReason;
 use crate::handler::{Handler, Origin};
-use crate::id::{ConnId, ListenerId};
+use crate::id::{ConnId, DatagramId, ListenerId};
 use crate::instant::Instant;
 use crate::net::os::{Os, OsStream};
 use crate::net::{Listener as _, Network};
@@ -135,6 +135,16 @@ impl<H: Handler> Reactor<H> {
     /// `Ok(None)` if the handler turned it away.
     pub fn adopt(&mut self, stream: impl Into<OwnedFd>, key: u64) -> io::Result<Option<ConnId>> {
         self.adopt_stream(OsStream::adopt(stream.into())?, key)
+    }
+
+    /// Takes over a UDP socket that someone else opened, bound or connected. It is made non-blocking; `key` is what
+    /// `Datagram::key` says. Anything else is refused with [`io::ErrorKind::InvalidInput`].
+    pub fn adopt_datagram(&mut self, socket: impl Into<OwnedFd>, key: u64) -> io::Result<DatagramId> {
+        self.check_running()?;
+        let id = self.cx.datagrams.next_id();
+        let socket = self.net.adopt_datagram(socket.into(), id)?;
+        self.add_datagram(id, socket, key);
+        Ok(id)
     }
 
     /// Takes over a listening TCP socket that someone else opened (systemd, a parent process). It is made

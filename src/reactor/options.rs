@@ -8,7 +8,7 @@ use std::mem;
 use super::Reactor;
 use crate::handler::Handler;
 use crate::id::{ConnId, DatagramId};
-use crate::net::Network;
+use crate::net::{Datagram as _, Network};
 use crate::options::Options;
 use crate::socket::Socket;
 
@@ -58,10 +58,15 @@ impl<H: Handler, N: Network> Reactor<H, N> {
         }
     }
 
-    /// Sets the options of sockets for datagrams that callbacks asked for.
+    /// Sets the options of sockets for datagrams, and changes their groups, as callbacks asked for.
     pub(super) fn grant_datagram_options(&mut self) {
         for (id, options) in mem::take(&mut self.cx.datagrams.options) {
             if let Some(Err(error)) = self.datagram_socket(id).map(|socket| socket.set_options(&options)) {
+                self.datagram_error(id, &error);
+            }
+        }
+        for (id, membership) in mem::take(&mut self.cx.datagrams.memberships) {
+            if let Some(Err(error)) = self.datagram_socket(id).map(|socket| socket.change(&membership)) {
                 self.datagram_error(id, &error);
             }
         }

@@ -16,6 +16,7 @@ mod closing;
 mod codecs;
 mod connecting;
 mod datagram_callbacks;
+mod datagram_sockets;
 mod datagrams;
 mod deferred;
 mod drain;

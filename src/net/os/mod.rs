@@ -70,6 +70,13 @@ impl Os {
         self.poll.registry().register(&mut SourceFd(&fd.as_raw_fd()), number(token)?, interest)
     }
 
+    /// Takes over a UDP socket that someone else opened.
+    pub(crate) fn adopt_datagram(&mut self, socket: OwnedFd, id: DatagramId) -> io::Result<OsDatagram> {
+        let socket = OsDatagram::adopt(socket)?;
+        self.register_fd(&socket, Token::datagram(id), mio::Interest::READABLE)?;
+        Ok(socket)
+    }
+
     /// Takes over a listener that someone else opened.
     pub(crate) fn adopt_listener(&mut self, listener: OwnedFd, id: ListenerId) -> io::Result<OsListener> {
         let listener = OsListener::adopt(listener)?;
@@ -234,6 +241,12 @@ impl Network for Os {
     fn unlisten(&mut self, listener: OsListener) {
         if let Err(error) = self.poll.registry().deregister(&mut SourceFd(&listener.as_raw_fd())) {
             log::debug!("a listener could not be taken out of the poll: {error}");
+        }
+    }
+
+    fn unbind(&mut self, socket: OsDatagram) {
+        if let Err(error) = self.poll.registry().deregister(&mut SourceFd(&socket.as_raw_fd())) {
+            log::debug!("a socket for datagrams could not be taken out of the poll: {error}");
         }
     }
 

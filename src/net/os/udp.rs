@@ -11,7 +11,7 @@ use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use super::options::{self, Kind};
 use crate::addr::Addr;
-use crate::bind::Bind;
+use crate::bind::{Bind, Membership};
 use crate::net::{Arrival, Datagram};
 use crate::options::{Options, Transport};
 use crate::socket;
@@ -60,11 +60,8 @@ impl OsDatagram {
             socket.set_multicast_if_v6(interface)?;
         }
         socket.bind(&bind.addr.into())?;
-        for group in &bind.groups {
-            match group.addr {
-                IpAddr::V4(addr) => socket.join_multicast_v4(&addr, &group.interface_v4)?,
-                IpAddr::V6(addr) => socket.join_multicast_v6(&addr, group.interface_v6)?,
-            }
+        for &group in &bind.groups {
+            change(&socket, &Membership::Join(group))?;
         }
         if let Some(peer) = bind.peer {
             // It blocks for no time: nothing is sent.
@@ -72,6 +69,29 @@ impl OsDatagram {
         }
         Ok(OsDatagram { fd: socket.into(), is_v6 })
     }
+}
+
+impl OsDatagram {
+    /// Takes over a socket that someone else opened. What is no UDP socket is refused here.
+    pub(crate) fn adopt(socket: OwnedFd) -> io::Result<OsDatagram> {
+        let kind = Kind::of(&socket).ok().filter(|kind| kind.transport == Transport::Udp);
+        let Some(kind) = kind.filter(|_| is_udp(&socket)) else {
+            let message = "the descriptor is no UDP socket";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+        };
+        rustix::io::ioctl_fionbio(&socket, true)?;
+        Ok(OsDatagram { fd: socket, is_v6: kind.is_v6 })
+    }
+}
+
+/// Whether it is not a raw socket, nor one for ICMP.
+fn is_udp(socket: &OwnedFd) -> bool {
+    let socket = SockRef::from(socket);
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    if !socket.protocol().is_ok_and(|protocol| protocol == Some(Protocol::UDP)) {
+        return false;
+    }
+    socket.r#type().is_ok_and(|kind| kind == Type::DGRAM)
 }
 
 impl AsRawFd for OsDatagram {
@@ -115,6 +135,23 @@ impl Datagram for OsDatagram {
             }
         };
         Ok(())
+    }
+
+    fn change(&self, membership: &Membership) -> io::Result<()> {
+        change(&SockRef::from(&self.fd), membership)
+    }
+}
+
+fn change(socket: &Socket, membership: &Membership) -> io::Result<()> {
+    match membership {
+        Membership::Join(group) => match group.addr {
+            IpAddr::V4(addr) => socket.join_multicast_v4(&addr, &group.interface_v4),
+            IpAddr::V6(addr) => socket.join_multicast_v6(&addr, group.interface_v6),
+        },
+        Membership::Leave(group) => match group.addr {
+            IpAddr::V4(addr) => socket.leave_multicast_v4(&addr, &group.interface_v4),
+            IpAddr::V6(addr) => socket.leave_multicast_v6(&addr, group.interface_v6),
+        },
     }
 }
 
