@@ -46,6 +46,7 @@ errnos! {
     EMFILE "too many open files" Other,
     ENETDOWN "network is down" NetworkDown,
     ENETUNREACH "network is unreachable" NetworkUnreachable,
+    ENODEV "no such device" Other,
     ENFILE "too many open files in system" Other,
     ENOBUFS "no buffer space available" Other,
     ENOMEM "cannot allocate memory" OutOfMemory,

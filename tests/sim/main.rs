@@ -10,6 +10,7 @@ mod fuzzed;
 mod guide;
 mod messages;
 mod modes;
+mod options;
 mod regressions;
 mod scenarios;
 mod sets;

@@ -6,7 +6,8 @@
 use std::io::IoSlice;
 use std::net::SocketAddr;
 
-use super::socket::{BUFFER_MIN, NOBODY, Owner, Phase, SockId, Urgent};
+use super::options::capacity;
+use super::socket::{NOBODY, Owner, Phase, SockId, Urgent};
 use super::world::{Event, MILLI, Route, What, World};
 use crate::config::Listen;
 use crate::sim::errno::Errno;
@@ -55,8 +56,8 @@ impl World {
         sock.phase = Phase::Listening;
         sock.held = true;
         sock.backlog_max = listen.backlog as usize;
-        sock.tx_max = listen.options.send_buffer_size.map_or(usize::MAX, |bytes| bytes.max(BUFFER_MIN));
-        sock.rx_max = listen.options.recv_buffer_size.map_or(usize::MAX, |bytes| bytes.max(BUFFER_MIN));
+        sock.tx_max = listen.options.send_buffer_size.map_or(usize::MAX, capacity);
+        sock.rx_max = listen.options.recv_buffer_size.map_or(usize::MAX, capacity);
         self.listeners.insert(addr, id);
         self.hosts[host].descriptors += 1;
         self.note(What::Connect, id, 0, |_| format!("#{id} listens on {addr}"));

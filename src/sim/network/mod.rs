@@ -8,6 +8,7 @@
 
 mod calls;
 mod clients;
+mod options;
 mod pipe;
 mod registry;
 mod socket;
@@ -43,6 +44,7 @@ use crate::connect::Connect;
 use crate::id::{ConnId, DatagramId, ListenerId, SourceId};
 use crate::instant::Instant;
 use crate::net::{Event, Interest, Network, Token, Trigger, Trouble, Wake, sealed};
+use crate::options::{Options, Transport};
 use crate::readiness::Readiness;
 use crate::source::Source;
 use socket::{Owner, Sock, WAKER};
@@ -384,8 +386,10 @@ impl Network for SimNet {
     }
 
     fn listen(&mut self, listen: &Listen, id: ListenerId) -> io::Result<SimListener> {
+        let options = options::as_answered(&listen.options, Transport::Tcp)?.or(Options::new().nodelay(true));
         let mut world = self.world.borrow_mut();
         let sock = world.listen(self.host, listen)?;
+        world.socks[sock as usize].options = Some(Rc::new(options));
         world.register(sock, Token::listener(id), Interest::Input).inspect_err(|_| world.close(sock))?;
         drop(world);
         Ok(SimListener(SimStream::new(self, sock)))
@@ -397,7 +401,8 @@ impl Network for SimNet {
     }
 
     fn bind(&mut self, bind: &Bind, id: DatagramId) -> io::Result<SimDatagram> {
-        let number = self.world.borrow_mut().bind(self.host, bind, Token::datagram(id))?;
+        let options = options::as_answered(&bind.options, Transport::Udp)?;
+        let number = self.world.borrow_mut().bind(self.host, bind, Token::datagram(id), options)?;
         Ok(SimDatagram::new(self, number))
     }
 
@@ -425,9 +430,14 @@ impl Network for SimNet {
         None
     }
 
-    fn connect(&mut self, addr: &Addr, _: &Connect) -> io::Result<SimStream> {
+    fn connect(&mut self, addr: &Addr, how: &Connect) -> io::Result<SimStream> {
         let Some(addr) = addr.socket_addr() else { return Err(Errno::EINVAL.into()) };
-        let sock = self.world.borrow_mut().connect(self.host, addr)?;
+        let answered = options::as_answered(&how.options, Transport::Tcp)?.or(Options::new().nodelay(true));
+        let mut world = self.world.borrow_mut();
+        let sock = world.connect(self.host, addr)?;
+        // Nothing was sent yet that they could be too late for.
+        world.keep_options(sock, &how.options, answered);
+        drop(world);
         Ok(SimStream::new(self, sock))
     }
 

@@ -5,8 +5,10 @@
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::rc::Rc;
 
 use crate::net::Token;
+use crate::options::Options;
 use crate::readiness::Readiness;
 use crate::sim::errno::Errno;
 
@@ -119,6 +121,14 @@ pub(crate) struct Sock {
     pub(super) late: bool,
     /// Nothing arrives any more, in either direction.
     pub(super) vanished: bool,
+    /// When that began.
+    pub(super) vanished_at: u64,
+    /// When anything last came from the other end.
+    pub(super) heard_at: u64,
+    /// Since when what was sent waits to be acknowledged, or for room at the other end.
+    pub(super) unacknowledged_since: Option<u64>,
+    /// What was set.
+    pub(super) options: Option<Rc<Options>>,
     /// It was connected once.
     pub(super) established: bool,
     /// How often a connect was tried.
@@ -167,6 +177,10 @@ impl Sock {
             cut: false,
             late: false,
             vanished: false,
+            vanished_at: 0,
+            heard_at: 0,
+            unacknowledged_since: None,
+            options: None,
             established: false,
             tries: 0,
             backlog: VecDeque::new(),

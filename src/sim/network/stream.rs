@@ -10,6 +10,7 @@ use super::SimNet;
 use super::socket::SockId;
 use crate::addr::Addr;
 use crate::net::{Listener, Stream};
+use crate::options::Options;
 use crate::socket::Socket;
 
 /// A connection of the simulated network.
@@ -68,6 +69,14 @@ impl fmt::Debug for SimStream {
 impl Socket for SimStream {
     fn local_addr(&self) -> io::Result<Addr> {
         Ok(Addr::from(self.net.world.borrow().socks[self.sock as usize].local))
+    }
+
+    fn options(&self) -> io::Result<Options> {
+        Ok(self.net.world.borrow().options(self.sock))
+    }
+
+    fn set_options(&self, options: &Options) -> io::Result<()> {
+        self.net.world.borrow_mut().set_options(self.sock, options)
     }
 }
 

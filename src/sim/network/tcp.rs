@@ -55,6 +55,7 @@ impl World {
         if from.vanished {
             // Sent again and again, and never acknowledged.
             self.socks[sock as usize].flying = true;
+            self.unacknowledged(sock);
             return self.later(GIVES_UP, Event::Dies(sock, 0));
         }
         let stall = STALLS[self.faults.take(&mut self.tape, Fault::Stall, STALLS.len())];
@@ -150,8 +151,8 @@ impl World {
             self.note(What::Fault, sock, 2, |_| {
                 format!("fault: #{sock} and #{peer} hear no more of each other")
             });
-            self.socks[sock as usize].vanished = true;
-            self.socks[peer as usize].vanished = true;
+            self.vanish(sock);
+            self.vanish(peer);
         }
     }
 
@@ -183,6 +184,9 @@ impl World {
         }
         if bytes > 0 {
             self.deliver(sock, bytes);
+        }
+        if room == 0 && !self.socks[sock as usize].tx.is_empty() {
+            self.unacknowledged(sock);
         }
         let from = &self.socks[sock as usize];
         let more = !from.tx.is_empty();
@@ -238,12 +242,13 @@ impl World {
             tx.append(&mut self.socks[sock as usize].tx);
         }
         self.socks[sock as usize].tx = tx;
+        self.heard(sock, peer);
         self.wake(peer);
         self.space_made(sock);
     }
 
     /// There may be room again in the send buffer: whoever waits for it is told.
-    fn space_made(&mut self, sock: SockId) {
+    pub(super) fn space_made(&mut self, sock: SockId) {
         let from = &mut self.socks[sock as usize];
         if from.no_space && from.is_writable() {
             from.no_space = false;
@@ -272,6 +277,7 @@ impl World {
         let to = &mut self.socks[peer as usize];
         to.shut_recv = true;
         to.done = true;
+        self.heard(sock, peer);
         self.wake(peer);
         self.ended(peer);
         self.ended(sock);
@@ -409,10 +415,11 @@ impl World {
             format!("#{sock} connects to #{listener}: #{child}")
         });
         let asked = &self.socks[listener as usize];
-        let (tx_max, rx_max) = (asked.tx_max, asked.rx_max);
+        let (tx_max, rx_max, options) = (asked.tx_max, asked.rx_max, asked.options.clone());
         let accepted = &mut self.socks[child as usize];
         accepted.tx_max = accepted.tx_max.min(tx_max);
         accepted.rx_max = accepted.rx_max.min(rx_max);
+        accepted.options = options;
         accepted.phase = Phase::Connected;
         accepted.established = true;
         accepted.remote = Some(from);
@@ -428,6 +435,8 @@ impl World {
         let one = &mut self.socks[sock as usize];
         one.phase = Phase::Connected;
         one.established = true;
+        let peer = one.peer;
+        self.heard(sock, peer);
         self.wake(sock);
         self.transmit(sock);
     }

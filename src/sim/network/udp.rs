@@ -6,15 +6,17 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use super::SimNet;
 use super::calls::Result;
+use super::options::{as_answered, defaults};
 use super::socket::SockId;
 use super::world::{Event, MILLI, Route, What, World};
 use crate::addr::Addr;
-use crate::bind::Bind;
+use crate::bind::{Bind, Membership};
 use crate::net::{Arrival, Datagram, Token};
+use crate::options::{Options, Transport};
 use crate::readiness::Readiness;
 use crate::sim::errno::Errno;
 use crate::sim::faults::Fault;
@@ -26,6 +28,9 @@ pub(super) const PORT: SockId = 1 << 30;
 
 /// What a socket keeps that nobody has received, as Linux does by default.
 const RECV_BUFFER: usize = 212_992;
+
+/// What Linux answers for a send buffer that was left alone.
+const SEND_BUFFER: usize = 212_992;
 
 /// What Linux counts for a datagram besides its bytes.
 const OVERHEAD: usize = 768;
@@ -52,6 +57,12 @@ pub(super) struct Port {
     squeezed: bool,
     /// Polls tell when they take something.
     watches_room: bool,
+    /// The multicast groups that it is in.
+    groups: Vec<IpAddr>,
+    /// `SO_BROADCAST`.
+    broadcast: bool,
+    /// What was set.
+    options: Options,
 }
 
 /// A datagram on its way.
@@ -80,7 +91,7 @@ impl World {
         if inside { SocketAddr::new(self.hosts[host].addr, addr.port()) } else { addr }
     }
 
-    pub(super) fn bind(&mut self, host: usize, bind: &Bind, token: Token) -> Result<u32> {
+    pub(super) fn bind(&mut self, host: usize, bind: &Bind, token: Token, options: Options) -> Result<u32> {
         let here = &self.hosts[host];
         if here.descriptors >= here.descriptors_max {
             return Err(Errno::EMFILE);
@@ -112,10 +123,13 @@ impl World {
             pending: false,
             rx: VecDeque::new(),
             rx_bytes: 0,
-            rx_max: bind.options.recv_buffer_size.unwrap_or(RECV_BUFFER),
+            rx_max: options.recv_buffer_size.unwrap_or(RECV_BUFFER),
             error: None,
             squeezed: false,
             watches_room: false,
+            groups: bind.groups.iter().map(|group| group.addr).collect(),
+            broadcast: bind.broadcast,
+            options,
         });
         self.hosts[host].descriptors += 1;
         self.note(What::Connect, PORT | number, 2, |_| format!("datagrams #{number} at {local}"));
@@ -219,6 +233,10 @@ impl World {
         if bytes.len() > DATAGRAM_MAX {
             return Err(Errno::EMSGSIZE);
         }
+        let to_all = to.ip() == IpAddr::V4(Ipv4Addr::BROADCAST);
+        if to_all && !port.broadcast {
+            return Err(Errno::EACCES);
+        }
         if port.squeezed {
             return Err(Errno::EAGAIN);
         }
@@ -270,6 +288,16 @@ impl World {
 
     fn hand_over(&mut self, packet: Packet) {
         let Packet { from, to, bytes } = packet;
+        let to_all = to.ip() == IpAddr::V4(Ipv4Addr::BROADCAST);
+        if to_all || to.ip().is_multicast() {
+            let wanted = |port: &Port| to_all || port.groups.contains(&to.ip());
+            let here = |port: &&Port| port.held && port.local.port() == to.port() && wanted(port);
+            let all: Vec<_> = self.ports.list.iter().filter(here).map(|port| port.local).collect();
+            for to in all {
+                self.hand_over(Packet { from, to, bytes: bytes.clone() });
+            }
+            return;
+        }
         let sender = &self.ports.list[from as usize];
         let (source, asks) = (sender.local, sender.peer == Some(to));
         let Some(at) = self.port_at(to) else {
@@ -305,6 +333,32 @@ impl World {
         if on && !port.squeezed || !port.rx.is_empty() || port.error.is_some() {
             self.wake_port(number);
         }
+    }
+
+    fn set_port_options(&mut self, number: u32, options: &Options) -> io::Result<()> {
+        let answered = as_answered(options, Transport::Udp)?;
+        let port = &mut self.ports.list[number as usize];
+        port.rx_max = answered.recv_buffer_size.unwrap_or(port.rx_max);
+        port.options = answered.or(std::mem::take(&mut port.options));
+        Ok(())
+    }
+
+    fn change_groups(&mut self, number: u32, membership: &Membership) -> Result<()> {
+        let groups = &mut self.ports.list[number as usize].groups;
+        match membership {
+            Membership::Join(group) if groups.contains(&group.addr) => return Err(Errno::EADDRINUSE),
+            Membership::Join(group) => groups.push(group.addr),
+            Membership::Leave(group) => {
+                let at = groups.iter().position(|&addr| addr == group.addr);
+                groups.swap_remove(at.ok_or(Errno::EADDRNOTAVAIL)?);
+            }
+        }
+        Ok(())
+    }
+
+    fn port_options(&self, number: u32) -> Options {
+        let port = &self.ports.list[number as usize];
+        port.options.clone().or(defaults(Transport::Udp, port.rx_max, SEND_BUFFER))
     }
 
     fn close_port(&mut self, number: u32) {
@@ -362,6 +416,14 @@ impl Socket for SimDatagram {
     fn local_addr(&self) -> io::Result<Addr> {
         Ok(Addr::from(self.net.world.borrow().ports.list[self.number as usize].local))
     }
+
+    fn options(&self) -> io::Result<Options> {
+        Ok(self.net.world.borrow().port_options(self.number))
+    }
+
+    fn set_options(&self, options: &Options) -> io::Result<()> {
+        self.net.world.borrow_mut().set_port_options(self.number, options)
+    }
 }
 
 impl Datagram for SimDatagram {
@@ -373,5 +435,9 @@ impl Datagram for SimDatagram {
     fn send(&self, bytes: &[u8], to: &Addr) -> io::Result<()> {
         self.net.preempt();
         Ok(self.net.world.borrow_mut().send_datagram(self.number, bytes, to)?)
+    }
+
+    fn change(&self, membership: &Membership) -> io::Result<()> {
+        Ok(self.net.world.borrow_mut().change_groups(self.number, membership)?)
     }
 }

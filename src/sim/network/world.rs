@@ -46,6 +46,8 @@ pub(super) enum Event {
     Space(SockId),
     /// The system gives this socket up, with the error of this number.
     Dies(SockId, usize),
+    /// By the options of this socket its peer may be given up.
+    Due(SockId),
     /// This actor acts.
     Act(u32),
     /// This datagram arrives.
@@ -244,7 +246,8 @@ impl World {
             | Event::Reset(sock, _)
             | Event::Syn(sock)
             | Event::Space(sock)
-            | Event::Dies(sock, _) => self.socks[sock as usize].events += 1,
+            | Event::Dies(sock, _)
+            | Event::Due(sock) => self.socks[sock as usize].events += 1,
             Event::Act(_) | Event::Datagram(_) | Event::Room(_) => {}
         }
         self.numbered += 1;
@@ -307,6 +310,7 @@ impl World {
             Event::Syn(sock) => self.syn(sock),
             Event::Space(sock) => self.space(sock),
             Event::Dies(sock, error) => self.dies(sock, error),
+            Event::Due(sock) => self.due(sock),
             Event::Datagram(packet) => self.datagram_arrives(packet),
             Event::Room(port) => self.room(port),
         }
@@ -315,7 +319,8 @@ impl World {
         | Event::Reset(sock, _)
         | Event::Syn(sock)
         | Event::Space(sock)
-        | Event::Dies(sock, _) = event
+        | Event::Dies(sock, _)
+        | Event::Due(sock) = event
         {
             self.socks[sock as usize].events -= 1;
             self.reap(sock);
