@@ -163,6 +163,10 @@ impl World {
             set |= Readiness::READABLE;
         }
         if port.error.is_some() {
+            // As mio reads an error that comes alone, or with room.
+            if writable || set.is_empty() {
+                set |= Readiness::WRITE_CLOSED;
+            }
             set |= Readiness::ERROR;
         }
         let token = port.token;

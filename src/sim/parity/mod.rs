@@ -25,6 +25,7 @@
 //! | `accepting` | edges and order of a listener, its close, its queue when it is full |
 //! | `interest` | streams of which a poll tells only the input, and those watched for output later |
 //! | `buffers` | full buffers, by their shape |
+//! | `datagrams` | sockets for datagrams: what is cut, lost, refused and told |
 //! | `pipes` | both ends of a pipe, as registered descriptors |
 //! | `outside` | what no call of the seam leads to: the kernel alone is held to it |
 //! | `random` | scripts that nobody wrote, where the kernel is right |
@@ -33,12 +34,14 @@
 //! that takes root in a namespace of its own: a SYN that nobody answers, a peer that is dead while data or
 //! keepalives are unacknowledged, a route that ICMP says is closed, ends and resets that cross on their way, an
 //! urgent mark that arrives before its byte. A range of four ephemeral ports is a setting of the namespace, too.
-//! Two listeners with `SO_REUSEPORT` share connects by a hash that no script can foresee. Unix sockets and
-//! datagrams have no row because the seam has no such sockets yet.
+//! Two listeners with `SO_REUSEPORT` share connects by a hash that no script can foresee. Unix sockets have no row
+//! because the seam has no such sockets yet.
 
 mod accepting;
 mod buffers;
 mod connects;
+mod datagram_row;
+mod datagrams;
 mod edges;
 mod ends;
 mod interest;
