@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use switchboard::codec::Raw;
 use switchboard::{
-    Bind, Config, Conn, ConnId, Connect, Context, DatagramId, Handler, Keepalive, Listen, Options, Peer,
-    Reactor, Result,
+    Bind, CloseReason, Config, Conn, ConnId, Connect, Context, DatagramId, Handler, Keepalive, Listen,
+    Options, Peer, Reactor, Result,
 };
 
+use crate::server::PATIENCE;
 use crate::turns::{connect, listening, turn_until};
 
 const LOCAL: ([u8; 4], u16) = ([127, 0, 0, 1], 0);
@@ -22,6 +23,9 @@ struct Reader {
     at_once: Options,
     later: Vec<Options>,
     failed: Vec<(Option<ConnId>, ErrorKind, String)>,
+    /// How much is sent to each, and what connections ended with.
+    sends: usize,
+    closed: Vec<Option<ErrorKind>>,
 }
 
 impl Handler for Reader {
@@ -35,7 +39,15 @@ impl Handler for Reader {
         for options in self.later.drain(..) {
             cx.set_options(cx.id(), options);
         }
+        cx.send(&vec![b'x'; self.sends]);
         Some((Raw::new(), ()))
+    }
+
+    fn closed(&mut self, _: &mut Context, (): (), why: &CloseReason) {
+        self.closed.push(match why {
+            CloseReason::Io(error) => Some(error.kind()),
+            _ => None,
+        });
     }
 
     fn received(&mut self, _: &mut Context, _: Conn<'_, Self>, _: &[u8]) -> Result {
@@ -147,6 +159,21 @@ fn a_socket_for_datagrams_has_options_too() {
     assert_eq!(reactor.handler().failed, [(None, ErrorKind::InvalidInput, wrong)]);
     let bind = Bind::new(LOCAL.into()).options(keepalive());
     assert_eq!(reactor.bind(bind).expect_err("of TCP").to_string(), "keepalive is no option of UDP");
+}
+
+// F12: the kernel gives up a peer that takes nothing, long before the reactor's own timeout would.
+#[test]
+fn f12_the_user_timeout_ends_a_peer_that_takes_nothing() {
+    let reader = Reader { sends: 8 << 20, ..Reader::default() };
+    let mut config = Config::default();
+    config.queued_bytes_max = 16 << 20;
+    config.write_timeout = PATIENCE * 10;
+    let options = Options::new().user_timeout(Duration::from_millis(300));
+    let listen = Listen::from(LOCAL).options(options.send_buffer_size(20_000));
+    let (mut reactor, addr) = listening(reader, config, listen);
+    let _client = connect(addr);
+    turn_until(&mut reactor, |reactor| !reactor.handler().closed.is_empty());
+    assert_eq!(reactor.handler().closed, [Some(ErrorKind::TimedOut)]);
 }
 
 #[test]

@@ -27,6 +27,7 @@
 //! | `buffers` | full buffers, by their shape |
 //! | `datagrams` | sockets for datagrams: what is cut, lost, refused and told |
 //! | `pipes` | both ends of a pipe, as registered descriptors |
+//! | `options` | what options are answered with, at first and once they were set |
 //! | `outside` | what no call of the seam leads to: the kernel alone is held to it |
 //! | `random` | scripts that nobody wrote, where the kernel is right |
 //!
@@ -48,6 +49,7 @@ mod interest;
 mod kernel;
 mod late;
 mod once_more;
+mod options;
 mod outside;
 mod pipes;
 mod random;
