@@ -68,7 +68,6 @@
 //!    other threads.
 //! 5. [`Config`], [`Listen`], [`Connect`], [`Bind`] and [`Source`]: every limit, budget and wait, with its default.
 //!    [`Backoff`] says when to try again.
-//! 5. [`Config`], [`Listen`], [`Connect`] and [`Bind`]: every limit, budget and wait, with its default. [`Options`] is
 //!    what sockets can be told: buffers, keepalive, traffic class, …
 //! 6. [`CloseReason`], [`Stats`], [`ConnInfo`], [`State`]: how it went and how it goes.
 //! 7. [`sim`]: the same program on a network in memory, under every split and every fault, from an ordinary test.

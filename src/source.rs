@@ -44,13 +44,13 @@ use crate::readiness::Readiness;
 ///     }
 /// }
 ///
-/// let (reading, mut writing) = std::io::pipe()?;
+/// let (reading, mut writing) = std::os::unix::net::UnixStream::pair()?; // or the two ends of a pipe
 /// let mut reactor = Reactor::new(Listening::default(), Config::default())?;
 /// reactor.register(Source::new(reading))?;
-/// writing.write_all(b"hello, pipe")?;
+/// writing.write_all(b"hello, loop")?;
 /// drop(writing);
 /// reactor.run()?; // returns when there is no source left
-/// assert_eq!(reactor.handler().0, b"hello, pipe");
+/// assert_eq!(reactor.handler().0, b"hello, loop");
 /// # Ok::<(), std::io::Error>(())
 /// ```
 ///

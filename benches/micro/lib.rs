@@ -16,6 +16,7 @@ mod timers;
 #[macro_use]
 #[path = "../../src/wrong.rs"]
 mod wrong;
+#[expect(dead_code, reason = "as the library has it, and only part of it is measured")]
 #[path = "../../src/addr.rs"]
 pub mod addr;
 #[expect(dead_code, reason = "as the library has it, and only part of it is measured")]
@@ -31,6 +32,9 @@ pub mod error;
 pub mod id;
 #[path = "../../src/instant.rs"]
 pub mod instant;
+#[expect(dead_code, reason = "as the library has it, and only part of it is measured")]
+#[path = "../../src/options.rs"]
+pub mod options;
 #[expect(dead_code, reason = "as the library has it, and only part of it is measured")]
 #[path = "../../src/table/mod.rs"]
 pub mod table;

@@ -177,7 +177,7 @@ mod tests {
         write(&mut vec);
         write(&mut bytes);
         assert_eq!((&*vec, &*bytes), (&b"> hello"[..], &b"> hello"[..]));
-        (&mut vec).put_both(b", ", b"world");
+        Put::put_both(&mut &mut vec, b", ", b"world");
         bytes.put_both(b", ", b"world");
         assert_eq!((&*vec, &*bytes), (&b"> hello, world"[..], &b"> hello, world"[..]));
     }

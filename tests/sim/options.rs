@@ -62,7 +62,7 @@ impl Handler for Scribe {
             CloseReason::Io(error) => Some(error.kind()),
             _ => None,
         };
-        self.ends.push((since_start(cx) - self.opened_at, error));
+        self.ends.push((since_start(cx).saturating_sub(self.opened_at), error));
     }
 }
 

@@ -301,7 +301,7 @@ fn what_cannot_be_sent_is_refused_alone() {
     parity!(
         |row| {
             let (a, b) = (row.bind(&row.local()), row.bind(&row.local()));
-            let too_long = row.socket(a).send(&[0; 65_508], &row.addrs[b]);
+            let too_long = row.socket(a).send(&vec![0; 65_508], &row.addrs[b]);
             row.say(format!("a sends too much -> {}", outcome(&too_long)));
             row.send_on(a, b"to nobody");
             row.send_to(a, SocketAddr::from((Ipv4Addr::BROADCAST, 9)), b"to all");
