@@ -86,23 +86,24 @@ impl<H: Handler, N: Network> Reactor<H, N> {
     pub(super) fn accept_all(&mut self) {
         self.accepting.pause.end_if_due(self.cx.now);
         // Each begins in turn: at the cap, what becomes free would always go to the first one's clients.
-        if self.listeners.len() > 1 {
+        if self.listeners.len() > 1 && self.has_room() {
             self.listeners.rotate_left(1);
         }
-        let mut at = 0;
+        let (mut at, mut any_ready) = (0, false);
         while at < self.listeners.len() {
             self.listeners[at].pause.end_if_due(self.cx.now);
-            if self.listeners[at].can_accept() && self.accepting.pause.until.is_none() {
+            if self.listeners[at].can_accept() && self.has_room() {
                 self.accept_from(at);
             }
-            if self.listeners[at].closing && !self.listeners[at].ready {
+            let listening = &self.listeners[at];
+            if listening.closing && !listening.ready {
                 let closed = self.listeners.swap_remove(at);
                 self.net.unlisten(closed.listener);
             } else {
+                any_ready |= listening.ready;
                 at += 1;
             }
         }
-        let any_ready = self.listeners.iter().any(|listening| listening.ready);
         self.cx.table.chores.put(Chores::ACCEPT, any_ready);
     }
 

@@ -74,9 +74,7 @@ impl<H: Handler, N: Network> Reactor<H, N> {
     #[inline(never)]
     fn do_chores(&mut self, backlog: usize) {
         let any = |reactor: &Self, chores| reactor.cx.table.chores.any(chores);
-        if any(self, Chores::ACCEPT.or(Chores::DRAIN))
-            && (self.can_accept() || self.accept_retry().is_some() || self.run != Run::Running)
-        {
+        if any(self, Chores::ACCEPT.or(Chores::DRAIN)) {
             self.accept_all();
         }
         if any(self, Chores::READY) {

@@ -90,6 +90,7 @@ impl Table {
     }
 
     /// Takes a slot for a connection in `state`; `None` when there is no slot left.
+    #[inline]
     pub(crate) fn insert(&mut self, peer: Addr, state: State, now: Instant) -> Option<ConnId> {
         let index = match self.free.pop() {
             Some(index) => index as usize,
@@ -120,7 +121,8 @@ impl Table {
 
     /// Frees the slot of a connection whose socket and session are gone; its id is stale from here on.
     /// The slot's next user gets another generation, so this is the last thing that happens to a connection.
-    #[inline]
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "every connection passes here, by one of three callers")]
     pub(crate) fn remove(&mut self, id: ConnId) {
         let index = id.slot();
         if self.timers.len() > 0 && !wrong!(TimersOutliveConnection) {
