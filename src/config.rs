@@ -76,6 +76,9 @@ pub struct Config {
     pub timers_per_turn: usize,
     /// The most user timers that can be set at once: 1,000,000, about 60 MiB.
     pub timers_max: usize,
+    /// The most names that are looked up at once, those included that wait for their turn: 64. A connect by name beyond
+    /// it fails.
+    pub lookups_max: usize,
     /// How long a connect may take: 10 s, where the kernel alone would try for two minutes.
     pub connect_timeout: Duration,
     /// How long after the opening the first frame must be whole. Off: the protocol's to choose.
@@ -146,6 +149,7 @@ impl Default for Config {
             posts_max: 1024,
             timers_per_turn: 1024,
             timers_max: 1_000_000,
+            lookups_max: 64,
             connect_timeout: Duration::from_secs(10),
             first_frame_timeout: None,
             idle_timeout: None,
@@ -251,6 +255,7 @@ impl Config {
             ("posts_max", self.posts_max),
             ("timers_per_turn", self.timers_per_turn),
             ("timers_max", self.timers_max),
+            ("lookups_max", self.lookups_max),
             ("events_per_poll", self.events_per_poll),
         ];
         for (name, count) in counts {

@@ -69,8 +69,10 @@ impl Failure {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum Wait {
-    /// The outcome of a connect: `Config::connect_timeout`.
+    /// The outcome of a connect: `Config::connect_timeout` or `Connect::timeout`.
     Connect,
+    /// The same, while the name to connect to was still looked up.
+    Lookup,
     /// The first frame: `Config::first_frame_timeout`.
     FirstFrame,
     /// A byte in either direction: `Config::idle_timeout`.
@@ -88,6 +90,7 @@ impl fmt::Display for Wait {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Wait::Connect => "the connect",
+            Wait::Lookup => "the name to be looked up",
             Wait::FirstFrame => "the first frame",
             Wait::Idle => "any byte",
             Wait::Frame => "the rest of a frame",

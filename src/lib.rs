@@ -81,7 +81,7 @@
 //! | `conn` | one connection: its states, the tail of its input, its send queue | codec |
 //! | `table` | all connections without their sockets: slots, timers, who needs attention | conn |
 //! | `handler`, `context` | what users write against | table |
-//! | `net` | the seam: sockets, readiness, the clock; `net::os` is the only part that names the system | words |
+//! | `net` | the seam: sockets, readiness, names, the clock; `net::os` is the only part that names the system | words |
 //! | `reactor` | the loop, and bytes between one stream and one connection | context, net |
 //! | `sim` | a network in memory behind the same seam, with virtual time and faults, and the search for what breaks on it | reactor |
 //! | `signals` | signals of the process as events; a leaf that nothing uses | reactor |

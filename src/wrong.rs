@@ -208,6 +208,10 @@ wrongs! {
     ConnectFailedTwice,
     /// All that lost a server at one moment come back at one moment. D15.
     BackoffWithoutChance,
+    /// The next address is tried only when one has failed, however long it takes. D5.
+    StaggerForgotten,
+    /// The failure of one address waits for the stagger before the next one is tried. D4.
+    FailureWaits,
 
     // ---- Receiving ----
 

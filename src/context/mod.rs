@@ -88,6 +88,10 @@ pub struct ConnectError {
     limit: usize,
 }
 
+impl ConnectError {
+    pub(crate) const STOPS: ConnectError = ConnectError { limit: 0 };
+}
+
 impl fmt::Display for ConnectError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.limit == 0 {
@@ -366,12 +370,12 @@ impl Context {
         id
     }
 
-    /// Connects to `to` after the callback: an address, or a [`Connect`] with options.
+    /// Connects to `to` after the callback: an address, or a [`Connect`] with options, several addresses or a name.
     ///
     /// The id is good at once: what is sent to it waits in its queue until it is connected. Then
     /// `Handler::opened` is called, with `key` in `Peer::key`. Should it fail, be closed before, or take
-    /// longer than `Config::connect_timeout`, `Handler::connect_failed` is called instead, exactly once, and
-    /// what was queued is dropped. Fails at once only at the limit of connections, and in the last callbacks of
+    /// longer than [`Connect::timeout`], `Handler::connect_failed` is called instead, exactly once, and
+    /// what was queued is dropped. [`Backoff`](crate::Backoff) says when to try again. Fails at once only at the limit of connections, and in the last callbacks of
     /// a reactor that stops.
     ///
     /// A proxy is two connections that know each other's names. The id answered here is the one that `opened`
@@ -419,8 +423,10 @@ impl Context {
         }
         let id = self
             .table
-            .insert(connect.to.clone(), State::Connecting, self.now)
+            .insert(connect.peer(), State::Connecting, self.now)
             .ok_or(ConnectError { limit: self.table.open })?;
+        let timeout = connect.timeout.unwrap_or(self.config.connect_timeout);
+        self.table.slots[id.slot()].since = self.now + timeout;
         self.stats.open = self.table.open;
         self.wishes.connect.push(ConnectWish { id, connect, key });
         self.table.chores.set(Chores::WISHES);

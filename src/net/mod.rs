@@ -1,6 +1,6 @@
 //! The seam: everything impure that the reactor does goes through the traits of this module.
 //!
-//! It knows what the reactor asks of a network: sockets, readiness, the clock, a way to wake it from outside.
+//! It knows what the reactor asks of a network: sockets, readiness, names, the clock, a way to wake it from outside.
 //! It does not know which network answers; [`os`] is the operating system's, on mio. Sealed: the rules of
 //! these traits are the reactor's own and change with it.
 
@@ -10,6 +10,7 @@ pub use crate::source::Io;
 
 use std::fmt;
 use std::io;
+use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
@@ -176,6 +177,24 @@ pub trait Network: sealed::Sealed + fmt::Debug {
     /// no error.
     fn connect(&mut self, addr: &Addr, how: &Connect) -> io::Result<Self::Stream>;
 
+    /// Has a name looked up for a connection, without waiting. The answer, if there will be one, uses the waker; it
+    /// comes unless it is [taken back](Network::take_back).
+    fn look_up(&mut self, host: &str, port: u16, id: ConnId) -> io::Result<()> {
+        let _ = (port, id);
+        let message = format!("{host}: this network looks no names up");
+        Err(io::Error::new(io::ErrorKind::Unsupported, message))
+    }
+
+    /// The next answer that is there.
+    fn answer(&mut self) -> Option<Answer> {
+        None
+    }
+
+    /// No answer is wanted any more.
+    fn take_back(&mut self, id: ConnId) {
+        let _ = id;
+    }
+
     /// Registers a stream under its connection's id. What it is ready for already is an event.
     fn register(&mut self, stream: &Self::Stream, id: ConnId, interest: Interest) -> io::Result<()>;
 
@@ -304,6 +323,15 @@ pub struct Arrival {
     pub(crate) from: Addr,
     /// Whether it had more bytes than there was room for; those are lost.
     pub(crate) truncated: bool,
+}
+
+/// What a name stands for.
+#[derive(Debug)]
+pub struct Answer {
+    /// Which connection asked.
+    pub(crate) id: ConnId,
+    /// The best one first; at least one.
+    pub(crate) addrs: io::Result<Vec<SocketAddr>>,
 }
 
 pub(crate) mod sealed {

@@ -157,6 +157,8 @@ impl<H: Handler, N: Network> Reactor<H, N> {
             ("connections", table.open),
             ("streams", links),
             ("attempts to connect", self.attempts.len()),
+            ("descriptors beside those of connections", self.beside),
+            ("names being looked up", self.lookups),
             ("bytes of output", table.queues.held_total()),
             ("bytes of input", table.tails_held),
             ("connections' timers", table.timers.owned()),

@@ -5,23 +5,43 @@
 
 use std::fmt;
 use std::io::{self, ErrorKind};
+use std::mem;
 
+use super::attempts::{Race, Stand};
+use super::causes;
 use super::{Link, Reactor, Run};
 use crate::addr::Addr;
 use crate::conn::state::{State, Step};
-use crate::connect::Connect;
-use crate::context::ConnectWish;
-use crate::error::CloseReason;
+use crate::connect::{Connect, Target, in_turn};
+use crate::context::{ConnectError, ConnectWish};
+use crate::error::{CloseReason, Wait};
 use crate::handler::{Handler, Origin};
 use crate::id::ConnId;
-use crate::net::{Interest, Network};
+use crate::instant::Instant;
+use crate::net::{Answer, Interest, Network};
+use crate::options::Options;
+use crate::socket::Socket as _;
+use crate::stats::Calls;
 use crate::table::slot::Odd;
 
-/// An attempt to connect.
+/// A connect under way.
 pub(super) struct Attempt<N: Network> {
-    /// None when it failed at once or was closed before it began: only the report is owed.
-    pub(super) stream: Option<N::Stream>,
     key: u64,
+    /// When it is given up.
+    deadline: Instant,
+    stage: Stage<N>,
+}
+
+/// How far a connect is.
+enum Stage<N: Network> {
+    /// It failed at once or was closed before it began: only the report is owed.
+    Over,
+    /// The name is being looked up.
+    Lookup(Box<Connect>),
+    /// One address is tried.
+    One(N::Stream),
+    /// Several are.
+    Race(Box<Race<N>>),
 }
 
 impl<N: Network> fmt::Debug for Attempt<N> {
@@ -30,57 +50,211 @@ impl<N: Network> fmt::Debug for Attempt<N> {
     }
 }
 
+impl<N: Network> Attempt<N> {
+    /// Its socket, or that of the address that is tried first.
+    pub(super) fn stream(&self) -> Option<&N::Stream> {
+        match &self.stage {
+            Stage::Over | Stage::Lookup(_) => None,
+            Stage::One(stream) => Some(stream),
+            Stage::Race(race) => race.first(),
+        }
+    }
+
+    /// Sets options of all sockets there are, and has those that come have them from the beginning.
+    pub(super) fn set_options(&mut self, options: &Options) -> Option<io::Result<()>> {
+        match &mut self.stage {
+            Stage::Over => None,
+            Stage::One(stream) => Some(stream.set_options(options)),
+            Stage::Race(race) => Some(race.set_options(options)),
+            Stage::Lookup(connect) => {
+                connect.options = options.clone().or(mem::take(&mut connect.options));
+                Some(Ok(()))
+            }
+        }
+    }
+}
+
 /// What is known of an attempt after an event.
-enum Outcome {
+pub(super) enum Outcome {
     Connected,
     Pending,
     Failed(io::Error),
 }
 
 impl<H: Handler, N: Network> Reactor<H, N> {
+    /// Connects to an address, or as a [`Connect`] says: [`Context::connect`](crate::Context::connect) from outside of
+    /// callbacks.
+    pub fn connect(&mut self, to: impl Into<Connect>, key: u64) -> Result<ConnId, ConnectError> {
+        if self.run == Run::Stopped {
+            return Err(ConnectError::STOPS);
+        }
+        self.with(|_, cx| cx.connect(to, key))
+    }
+
     /// Begins the connects that callbacks asked for.
     pub(super) fn grant_connects(&mut self) {
-        let mut wishes = std::mem::take(&mut self.cx.wishes.connect);
+        let mut wishes = mem::take(&mut self.cx.wishes.connect);
         for wish in wishes.drain(..) {
             let ConnectWish { id, connect, key } = wish;
             let index = id.slot();
-            let mut attempt = Attempt { stream: None, key };
+            let mut attempt = Attempt { key, deadline: self.cx.table.slots[index].since, stage: Stage::Over };
             // Unless it was closed again before it began.
             if self.cx.table.slots[index].state == State::Connecting {
-                match self.begin_connect(&connect, id) {
-                    Ok(stream) => {
-                        attempt.stream = Some(stream);
-                        self.cx.table.rearm(index, &self.cx.config, self.cx.now);
-                    }
+                match self.begin_connect(connect, id) {
+                    Ok(stage) => attempt.stage = stage,
                     Err(error) => self.cx.table.end(index, CloseReason::Io(error)),
                 }
             }
+            let is_race = matches!(attempt.stage, Stage::Race(_));
             self.attempts.insert(id, attempt);
+            if is_race {
+                self.go_on(id);
+            }
+            self.cx.table.rearm(index, &self.cx.config, self.cx.now);
         }
         // No callback ran meanwhile that could have asked for more.
         self.cx.wishes.connect = wishes;
     }
 
-    fn begin_connect(&mut self, connect: &Connect, id: ConnId) -> io::Result<N::Stream> {
-        let stream = self.net.connect(&connect.to, connect)?;
-        self.cx.stats.calls.register += 1;
-        self.net.register(&stream, id, Interest::InputAndOutput)?;
-        Ok(stream)
+    fn begin_connect(&mut self, connect: Connect, id: ConnId) -> io::Result<Stage<N>> {
+        match &connect.to {
+            Target::One(addr) => {
+                open(&mut self.net, &mut self.cx.stats.calls, addr, &connect, id).map(Stage::One)
+            }
+            Target::Any(addrs) => {
+                let addrs = addrs.clone();
+                Ok(Stage::Race(Box::new(Race::new(connect, addrs))))
+            }
+            Target::Name(name) => {
+                let limit = self.cx.config.lookups_max;
+                if self.lookups >= limit {
+                    return Err(causes::too_many(name, limit));
+                }
+                self.net.look_up(&name.host, name.port, id)?;
+                self.lookups += 1;
+                Ok(Stage::Lookup(Box::new(connect)))
+            }
+        }
+    }
+
+    /// Names may have been looked up.
+    pub(super) fn take_answers(&mut self) {
+        while self.lookups > 0 {
+            let Some(answer) = self.net.answer() else { return };
+            self.looked_up(answer);
+        }
+    }
+
+    fn looked_up(&mut self, answer: Answer) {
+        let Answer { id, addrs } = answer;
+        let Some(attempt) = self.attempts.get_mut(&id) else { return };
+        let connect = match mem::replace(&mut attempt.stage, Stage::Over) {
+            Stage::Lookup(connect) => connect,
+            other @ (Stage::Over | Stage::One(_) | Stage::Race(_)) => {
+                attempt.stage = other;
+                return;
+            }
+        };
+        self.lookups -= 1;
+        match addrs {
+            Ok(addrs) => {
+                let mut addrs = in_turn(addrs);
+                addrs.truncate(Connect::ADDRS_MAX);
+                attempt.stage = Stage::Race(Box::new(Race::new(*connect, addrs)));
+                // Otherwise it is closed, and this is not wanted any more.
+                if self.cx.table.slots[id.slot()].state == State::Connecting {
+                    self.go_on(id);
+                    self.cx.table.rearm(id.slot(), &self.cx.config, self.cx.now);
+                }
+            }
+            Err(error) => {
+                let error = match connect.to {
+                    Target::Name(name) => causes::unknown(&name, error),
+                    Target::One(_) | Target::Any(_) => error,
+                };
+                self.cx.table.end(id.slot(), CloseReason::Io(error));
+            }
+        }
     }
 
     /// An event of a connection that is connecting.
     pub(super) fn visit_connecting(&mut self, id: ConnId) {
-        let Some(stream) = self.attempts.get(&id).and_then(|attempt| attempt.stream.as_ref()) else { return };
-        match outcome(stream) {
-            Outcome::Pending => {}
-            Outcome::Failed(error) => self.cx.table.end(id.slot(), CloseReason::Io(error)),
-            Outcome::Connected => self.connected(id),
+        let Some(attempt) = self.attempts.get(&id) else { return };
+        match &attempt.stage {
+            Stage::One(stream) => match outcome(stream) {
+                Outcome::Pending => {}
+                Outcome::Failed(error) => self.cx.table.end(id.slot(), CloseReason::Io(error)),
+                Outcome::Connected => self.connected(id),
+            },
+            Stage::Race(_) => {
+                self.with_race(id, Race::look);
+                self.cx.table.rearm(id.slot(), &self.cx.config, self.cx.now);
+            }
+            Stage::Over | Stage::Lookup(_) => {}
+        }
+    }
+
+    /// The time of a connect is over, or that of the address it tries.
+    pub(super) fn connect_due(&mut self, index: usize) {
+        let id = self.cx.table.slots[index].id;
+        let wait = match self.attempts.get(&id) {
+            Some(Attempt { deadline, stage: Stage::Race(_), .. }) if *deadline > self.cx.now => {
+                self.go_on(id);
+                return self.cx.table.rearm(index, &self.cx.config, self.cx.now);
+            }
+            Some(Attempt { stage: Stage::Lookup(_), .. }) => Wait::Lookup,
+            Some(_) | None => Wait::Connect,
+        };
+        self.cx.table.end(index, CloseReason::TimedOut(wait));
+    }
+
+    /// Tries the next address.
+    fn go_on(&mut self, id: ConnId) {
+        // The first descriptor of each is counted as that of its connection.
+        let full = self.cx.table.open + self.beside >= self.cx.connections_max;
+        self.with_race(id, |race, net, calls, id, now| {
+            if full && race.descriptors() > 0 {
+                race.put_off(now);
+                return Stand::Open;
+            }
+            race.go_on(net, calls, id, now)
+        });
+    }
+
+    /// Has a race do something, and does what comes of it.
+    fn with_race(
+        &mut self,
+        id: ConnId,
+        act: impl FnOnce(&mut Race<N>, &mut N, &mut Calls, ConnId, Instant) -> Stand<N>,
+    ) {
+        let Some(attempt) = self.attempts.get_mut(&id) else { return };
+        let deadline = attempt.deadline;
+        let Stage::Race(race) = &mut attempt.stage else { return };
+        self.beside -= race.descriptors().saturating_sub(1);
+        let stand = act(race, &mut self.net, &mut self.cx.stats.calls, id, self.cx.now);
+        match stand {
+            Stand::Open => {
+                self.beside += race.descriptors().saturating_sub(1);
+                self.cx.table.slots[id.slot()].since = race.next_at.min(deadline);
+            }
+            Stand::Won(addr, stream) => {
+                // The others are closed before anyone is told: what polls still tell of them means nothing then.
+                self.cx.stats.calls.close += race.descriptors() as u64;
+                attempt.stage = Stage::One(stream);
+                self.cx.table.slots[id.slot()].peer = addr;
+                self.connected(id);
+            }
+            Stand::Lost(error) => {
+                attempt.stage = Stage::Over;
+                self.accepting.pause.cut_short();
+                self.cx.table.end(id.slot(), CloseReason::Io(error));
+            }
         }
     }
 
     fn connected(&mut self, id: ConnId) {
         let index = id.slot();
-        let Some(Attempt { stream: Some(stream), key }) = self.attempts.remove(&id) else { return };
+        let Some(Attempt { stage: Stage::One(stream), key, .. }) = self.attempts.remove(&id) else { return };
         self.cx.table.step(index, Step::Connected);
         let now = self.cx.now;
         let slot = &mut self.cx.table.slots[index];
@@ -111,11 +285,24 @@ impl<H: Handler, N: Network> Reactor<H, N> {
     /// Ends an attempt that is over without a connection.
     pub(super) fn attempt_over(&mut self, id: ConnId, reason: &CloseReason) {
         let attempt = self.attempts.remove(&id).expect("a connection without a link is connecting");
-        if attempt.stream.is_some() {
-            self.cx.stats.calls.close += 1;
+        let descriptors = match &attempt.stage {
+            Stage::Over => 0,
+            Stage::Lookup(_) => {
+                self.lookups -= 1;
+                self.net.take_back(id);
+                0
+            }
+            Stage::One(_) => 1,
+            Stage::Race(race) => {
+                self.beside -= race.descriptors().saturating_sub(1);
+                race.descriptors()
+            }
+        };
+        drop(attempt.stage);
+        if descriptors > 0 {
+            self.cx.stats.calls.close += descriptors as u64;
             self.accepting.pause.cut_short();
         }
-        drop(attempt.stream);
         let key = attempt.key;
         self.cx.stats.connects_failed += 1;
         self.cx.begin(id);
@@ -130,9 +317,28 @@ impl<H: Handler, N: Network> Reactor<H, N> {
     }
 }
 
+/// Begins to connect to one address.
+pub(super) fn open<N: Network>(
+    net: &mut N,
+    calls: &mut Calls,
+    addr: &Addr,
+    connect: &Connect,
+    id: ConnId,
+) -> io::Result<N::Stream> {
+    if let (Some(local), Some(to)) = (connect.local, addr.socket_addr()) {
+        if local.is_ipv4() != to.is_ipv4() {
+            return Err(causes::other_family(addr, local));
+        }
+    }
+    let stream = net.connect(addr, connect).map_err(|error| causes::not_begun(error, connect.local))?;
+    calls.register += 1;
+    net.register(&stream, id, Interest::InputAndOutput)?;
+    Ok(stream)
+}
+
 /// Whether a connect has come to something. Readiness alone does not say: it may be spurious, and no error
 /// pending does not mean connected.
-fn outcome<S: crate::net::Stream>(stream: &S) -> Outcome {
+pub(super) fn outcome<S: crate::net::Stream>(stream: &S) -> Outcome {
     match stream.take_error() {
         Ok(None) => {}
         Ok(Some(_)) if wrong!(ConnectErrorIgnored) => {}

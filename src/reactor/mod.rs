@@ -14,7 +14,9 @@
 //! ```
 
 mod accept;
+mod attempts;
 mod audit;
+mod causes;
 mod close;
 mod connect;
 mod datagram;
@@ -95,6 +97,10 @@ pub struct Reactor<H: Handler, N: Network = Os> {
     sources: Vec<source::Held<N>>,
     /// Connects under way.
     attempts: BTreeMap<ConnId, connect::Attempt<N>>,
+    /// How many descriptors attempts have beyond one each, because several addresses are tried side by side.
+    beside: usize,
+    /// How many names are being looked up for attempts.
+    lookups: usize,
     /// Connections whose descriptor may have a copy elsewhere: the poll must be told before they close.
     adopted: BTreeSet<ConnId>,
     /// Slots whose wait is due, while they are looked at.
@@ -184,6 +190,8 @@ impl<H: Handler, N: Network> Reactor<H, N> {
             datagrams_ready: false,
             sources: Vec::new(),
             attempts: BTreeMap::new(),
+            beside: 0,
+            lookups: 0,
             adopted: BTreeSet::new(),
             due: Vec::new(),
             posts,
@@ -377,6 +385,7 @@ impl<H: Handler, N: Network> Reactor<H, N> {
             }
         }
         self.attempts.clear();
+        (self.beside, self.lookups) = (0, 0);
         self.listeners.clear();
         self.datagrams.clear();
         self.cx.datagrams.clear();

@@ -21,7 +21,7 @@ impl<H: Handler, N: Network> Reactor<H, N> {
 
     /// Sets options of a connection's socket, at once. Callbacks have [`Context::set_options`](crate::Context::set_options).
     pub fn set_options(&mut self, target: ConnId, options: &Options) -> io::Result<()> {
-        self.socket_of(target).ok_or_else(gone)?.set_options(options)
+        self.set_options_of(target, options).unwrap_or_else(|| Err(gone()))
     }
 
     /// The options of a socket for datagrams, as the system has them.
@@ -39,7 +39,16 @@ impl<H: Handler, N: Network> Reactor<H, N> {
         self.cx.table.get(id)?;
         match self.links.get(id.slot()).and_then(Option::as_ref) {
             Some(link) => Some(&link.stream),
-            None => self.attempts.get(&id)?.stream.as_ref(),
+            None => self.attempts.get(&id)?.stream(),
+        }
+    }
+
+    /// Sets options of a connection that is open, or of all sockets of one that is connecting.
+    fn set_options_of(&mut self, id: ConnId, options: &Options) -> Option<io::Result<()>> {
+        self.cx.table.get(id)?;
+        match self.links.get(id.slot()).and_then(Option::as_ref) {
+            Some(link) => Some(link.stream.set_options(options)),
+            None => self.attempts.get_mut(&id)?.set_options(options),
         }
     }
 
@@ -50,9 +59,7 @@ impl<H: Handler, N: Network> Reactor<H, N> {
     /// Sets the options of connections that callbacks asked for.
     pub(super) fn grant_options(&mut self) {
         for (id, options) in mem::take(&mut self.cx.wishes.options) {
-            let Some(Err(error)) = self.socket_of(id).map(|socket| socket.set_options(&options)) else {
-                continue;
-            };
+            let Some(Err(error)) = self.set_options_of(id, &options) else { continue };
             self.guard(|reactor| reactor.handler.options_failed(&mut reactor.cx, id, &error));
             self.start_timers();
         }

@@ -228,6 +228,7 @@ impl<H: Handler, N: Network> Reactor<H, N> {
     fn dispatch_other(&mut self, token: Token, readiness: Readiness) {
         if token == Token::WAKER {
             // The closures are taken below; the waker itself carries nothing.
+            self.take_answers();
         } else if let Some(listener) = token.as_listener() {
             self.listener_ready(listener);
         } else if let Some(socket) = token.as_datagram() {
@@ -341,7 +342,7 @@ impl<H: Handler, N: Network> Reactor<H, N> {
                 self.cx.table.step(index, Step::Over);
             }
             Some(wait @ Wait::Write) => self.cx.table.end_with_reset(index, CloseReason::TimedOut(wait)),
-            Some(wait @ Wait::Connect) => self.cx.table.end(index, CloseReason::TimedOut(wait)),
+            Some(Wait::Connect | Wait::Lookup) => self.connect_due(index),
             Some(wait @ (Wait::FirstFrame | Wait::Idle | Wait::Frame)) => {
                 self.refuse_silent(id, CloseReason::TimedOut(wait));
             }

@@ -5,7 +5,7 @@
 use std::cell::RefCell;
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -321,6 +321,38 @@ impl<H: Handler + 'static> Scenario<H> {
     /// Which local ports the server's connects may take: 32768 to 60999 by default.
     pub fn ports(self, min: u16, max: u16) -> Scenario<H> {
         self.host.limit_ports(min, max.max(min));
+        self
+    }
+
+    /// Gives the server a further address, to connect from with [`Connect::local`](crate::Connect::local).
+    pub fn address(self, ip: impl Into<IpAddr>) -> Scenario<H> {
+        self.host.add_addr(ip.into());
+        self
+    }
+
+    /// Everybody who looks `name` up hears of these addresses, in this order, this much later: with `Duration::ZERO` as
+    /// soon as the network allows, with `Duration::MAX` never. A name that nobody gave does not exist; one without
+    /// addresses has none.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use switchboard::codec::Raw;
+    /// use switchboard::{Connect, each};
+    /// use switchboard::sim::{Script, Sim};
+    ///
+    /// let report = Sim::new(1)
+    ///     .server(each(Raw::new, |_, _| Ok(())))
+    ///     .acceptor(80, Script::new)
+    ///     .name("example.org", [[10, 0, 0, 2].into()], Duration::from_millis(30))
+    ///     .at(Duration::ZERO, |_, cx| {
+    ///         let connect: Connect = "example.org:80".parse().expect("a name and a port");
+    ///         cx.connect(connect, 0).expect("there is room");
+    ///     })
+    ///     .run();
+    /// assert_eq!(report.stats.connected, 1);
+    /// ```
+    pub fn name(self, name: &str, addrs: impl IntoIterator<Item = IpAddr>, after: Duration) -> Scenario<H> {
+        self.world.borrow_mut().know(name, addrs.into_iter().collect(), after);
         self
     }
 

@@ -309,7 +309,8 @@ impl Table {
 
     /// Time has passed from `began` to `now` while connection `id` was served: what happened to it then, happened now.
     pub(crate) fn catch_up(&mut self, id: ConnId, began: Instant, now: Instant) {
-        let Some(slot) = self.get_mut(id) else { return };
+        // While it connects there is only a deadline.
+        let Some(slot) = self.get_mut(id).filter(|slot| slot.state != State::Connecting) else { return };
         for at in [&mut slot.last_activity, &mut slot.since] {
             if *at >= began {
                 *at = now;
@@ -324,7 +325,7 @@ impl Table {
             return None;
         }
         if slot.state == State::Connecting {
-            return Some((slot.opened_at + config.connect_timeout, Wait::Connect));
+            return Some((slot.since, Wait::Connect));
         }
         let mut next: Option<(Instant, Wait)> = None;
         let mut at = |deadline: Instant, wait: Wait| {

@@ -121,7 +121,8 @@ pub(crate) struct Slot {
     pub(crate) received: u64,
     pub(crate) sent: u64,
     pub(crate) opened_at: Instant,
-    /// When the wait of the moment began: a frame's first byte, or the linger.
+    /// When the wait of the moment began: a frame's first byte, or the linger. While it connects: when that is over, or
+    /// goes on with another address.
     pub(crate) since: Instant,
     /// Closing: the count of received bytes at which input is not read and dropped any more.
     pub(crate) drop_until: u64,

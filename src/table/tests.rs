@@ -228,7 +228,7 @@ fn each_wait_counts_from_what_began_it() {
     let config = waits();
     let no_idle = Config { idle_timeout: None, ..waits() };
     for (state, odd, expected) in [
-        (State::Connecting, Odd::NOT_OPEN, (at(101), Wait::Connect)),
+        (State::Connecting, Odd::NOT_OPEN, (at(200), Wait::Connect)),
         (State::Open, Odd::FIRST, (at(102), Wait::FirstFrame)),
         (State::Open, Odd::TAIL, (at(203), Wait::Frame)),
         (State::Lingering, Odd::NOT_OPEN, (at(205), Wait::Linger)),
@@ -240,7 +240,7 @@ fn each_wait_counts_from_what_began_it() {
         assert_eq!(next_wait(state, odd, &no_idle), without, "{state:?}");
     }
     assert_eq!(next_wait(State::Closed, Odd::FIRST.or(Odd::TAIL).or(Odd::QUEUED), &config), None);
-    assert_eq!(next_wait(State::Connecting, Odd::QUEUED, &config), Some((at(101), Wait::Connect)));
+    assert_eq!(next_wait(State::Connecting, Odd::QUEUED, &config), Some((at(200), Wait::Connect)));
 }
 
 #[test]

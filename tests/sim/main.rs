@@ -2,6 +2,7 @@
 
 mod apart;
 mod callbacks;
+mod connects;
 mod cuts;
 mod datagrams;
 mod faults;

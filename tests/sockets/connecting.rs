@@ -29,7 +29,7 @@ impl Handler for Client {
 }
 
 /// A listener that answers nobody any more: its backlog is full, and the kernel drops what comes.
-fn black_hole() -> (SocketAddr, Vec<Socket>) {
+pub(crate) fn black_hole() -> (SocketAddr, Vec<Socket>) {
     let socket = || Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
     let listener = socket();
     listener.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).expect("a free port");

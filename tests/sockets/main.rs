@@ -40,6 +40,7 @@ mod readiness;
 mod review;
 mod script;
 mod server;
+mod several;
 mod sources;
 mod spin;
 mod timers;

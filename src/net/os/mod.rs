@@ -6,6 +6,7 @@
 compile_error!("switchboard runs on Unix so far: `net::os` has no implementation for this system yet");
 
 mod options;
+mod resolver;
 #[cfg(feature = "signals")]
 mod signals;
 mod source;
@@ -36,7 +37,7 @@ use rustix::time::{ClockId, Timespec, clock_gettime};
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 use super::Trigger;
-use super::{Event, Interest, Network, Token, Trouble, Wake, sealed};
+use super::{Answer, Event, Interest, Network, Token, Trouble, Wake, sealed};
 use crate::addr::Addr;
 use crate::bind::Bind;
 use crate::config::Listen;
@@ -45,6 +46,7 @@ use crate::id::{ConnId, DatagramId, ListenerId, SourceId};
 use crate::instant::Instant;
 use crate::readiness::Readiness;
 use crate::source::Source;
+use resolver::Resolver;
 
 /// A clock that costs less to read than the monotonic one and is never ahead of it: on Linux it stands at the last
 /// timer interrupt.
@@ -58,12 +60,16 @@ pub struct Os {
     poll: Poll,
     /// The start of time, on the coarse clock: neither of the two is ever before it.
     start: u64,
+    waker: Option<Arc<dyn Wake>>,
+    /// Once a name was to be looked up.
+    resolver: Option<Resolver>,
 }
 
 impl Os {
     /// Opens the poll. Fails when the process has no descriptor left.
     pub fn new() -> io::Result<Os> {
-        Ok(Os { poll: Poll::new()?, start: nanos(clock_gettime(COARSE)) })
+        let start = nanos(clock_gettime(COARSE));
+        Ok(Os { poll: Poll::new()?, start, waker: None, resolver: None })
     }
 
     fn register_fd(&self, fd: &impl AsRawFd, token: Token, interest: mio::Interest) -> io::Result<()> {
@@ -251,8 +257,35 @@ impl Network for Os {
     }
 
     fn waker(&mut self) -> io::Result<Arc<dyn Wake>> {
+        if let Some(waker) = &self.waker {
+            return Ok(Arc::clone(waker));
+        }
         let token = usize::try_from(Token::WAKER.0).unwrap_or(usize::MAX);
-        Ok(Arc::new(OsWaker(mio::Waker::new(self.poll.registry(), mio::Token(token))?)))
+        let waker: Arc<dyn Wake> =
+            Arc::new(OsWaker(mio::Waker::new(self.poll.registry(), mio::Token(token))?));
+        self.waker = Some(Arc::clone(&waker));
+        Ok(waker)
+    }
+
+    fn look_up(&mut self, host: &str, port: u16, id: ConnId) -> io::Result<()> {
+        if self.resolver.is_none() {
+            let waker = self.waker()?;
+            self.resolver = Some(Resolver::start(Arc::downgrade(&waker))?);
+        }
+        if let Some(resolver) = &self.resolver {
+            resolver.ask(host, port, id);
+        }
+        Ok(())
+    }
+
+    fn answer(&mut self) -> Option<Answer> {
+        self.resolver.as_ref().and_then(Resolver::answer)
+    }
+
+    fn take_back(&mut self, id: ConnId) {
+        if let Some(resolver) = &self.resolver {
+            resolver.take_back(id);
+        }
     }
 
     fn descriptors_max(&self) -> Option<usize> {

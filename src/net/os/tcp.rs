@@ -50,6 +50,10 @@ impl OsStream {
         options::set(&socket, kind(addr), &how.options)?;
         #[cfg(target_vendor = "apple")]
         socket.set_nosigpipe(true)?;
+        if let Some(local) = how.local {
+            socket.set_reuse_address(local.port() != 0)?;
+            socket.bind(&local.into())?;
+        }
         match rustix::net::connect(&socket, &addr) {
             // Interrupted, the attempt goes on all the same.
             Ok(()) | Err(Errno::INPROGRESS | Errno::INTR) => Ok(OsStream(socket.into())),

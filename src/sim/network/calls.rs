@@ -4,10 +4,10 @@
 //! has, with its errors.
 
 use std::io::IoSlice;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use super::options::capacity;
-use super::socket::{NOBODY, Owner, Phase, SockId, Urgent};
+use super::socket::{NOBODY, Owner, Phase, Sock, SockId, Urgent};
 use super::world::{Event, MILLI, Route, What, World};
 use crate::config::Listen;
 use crate::sim::errno::Errno;
@@ -44,7 +44,7 @@ impl World {
             return Err(Errno::EADDRNOTAVAIL);
         }
         let port = match addr.port() {
-            0 => self.free_port(host).ok_or(Errno::EADDRINUSE)?,
+            0 => self.free_port(host, ip).ok_or(Errno::EADDRINUSE)?,
             port => port,
         };
         let addr = SocketAddr::new(ip, port);
@@ -64,22 +64,58 @@ impl World {
         Ok(id)
     }
 
-    fn free_port(&mut self, host: usize) -> Option<u16> {
+    fn free_port(&mut self, host: usize, ip: IpAddr) -> Option<u16> {
         let here = &mut self.hosts[host];
         let count = usize::from(here.ports_max - here.ports_min) + 1;
         for _ in 0..count {
             let port = here.next_port;
             here.next_port = if port == here.ports_max { here.ports_min } else { port + 1 };
-            let taken = self.listeners.contains_key(&SocketAddr::new(here.addr, port));
-            if !taken && here.ports.insert(port) {
+            let addr = SocketAddr::new(ip, port);
+            if !self.listeners.contains_key(&addr) && !here.ports.contains_key(&addr) {
+                here.ports.insert(addr, 1);
                 return Some(port);
             }
         }
         None
     }
 
+    /// Takes the local port of a connect to `to`, which may be said.
+    fn local_port(&mut self, host: usize, to: SocketAddr, local: Option<SocketAddr>) -> Result<SocketAddr> {
+        let own = self.hosts[host].addr;
+        let Some(local) = local else {
+            let port = self.free_port(host, own).ok_or(Errno::EADDRNOTAVAIL)?;
+            return Ok(SocketAddr::new(own, port));
+        };
+        let inside = local.ip().is_loopback() || local.ip().is_unspecified();
+        let ip = if inside { own } else { local.ip() };
+        if ip != own && !self.hosts[host].addrs.contains(&ip) {
+            return Err(Errno::EADDRNOTAVAIL);
+        }
+        let addr = SocketAddr::new(ip, local.port());
+        if addr.port() == 0 {
+            // Chosen when it is bound, and not when the destination is known.
+            let port = self.free_port(host, ip).ok_or(Errno::EADDRINUSE)?;
+            return Ok(SocketAddr::new(ip, port));
+        }
+        if self.listeners.contains_key(&addr) {
+            return Err(Errno::EADDRINUSE);
+        }
+        let same = |sock: &Sock| sock.host == host && sock.local == addr && sock.remote == Some(to);
+        let alive = |sock: &Sock| matches!(sock.phase, Phase::Connecting | Phase::Connected);
+        if self.socks.iter().any(|sock| same(sock) && alive(sock)) {
+            return Err(Errno::EADDRNOTAVAIL);
+        }
+        *self.hosts[host].ports.entry(addr).or_insert(0) += 1;
+        Ok(addr)
+    }
+
     /// Begins to connect to `to`; the outcome is an edge.
-    pub(super) fn connect(&mut self, host: usize, to: SocketAddr) -> Result<SockId> {
+    pub(super) fn connect(
+        &mut self,
+        host: usize,
+        to: SocketAddr,
+        local: Option<SocketAddr>,
+    ) -> Result<SockId> {
         let here = &self.hosts[host];
         // A host has one address, whatever it is called from inside.
         let inside = to.ip().is_loopback() || to.ip().is_unspecified();
@@ -96,13 +132,13 @@ impl World {
         let (ip, ports_min, ports_max) = (here.addr, here.ports_min, here.ports_max);
         let later = way.saturating_sub(REFUSALS.len());
         let itself = to.ip() == ip && (ports_min..=ports_max).contains(&to.port());
-        let port = if later == 5 && itself && !self.listeners.contains_key(&to) {
-            self.hosts[host].ports.insert(to.port());
-            to.port()
+        let local = if later == 5 && itself && local.is_none() && !self.listeners.contains_key(&to) {
+            *self.hosts[host].ports.entry(to).or_insert(0) += 1;
+            to
         } else {
-            self.free_port(host).ok_or(Errno::EADDRNOTAVAIL)?
+            self.local_port(host, to, local)?
         };
-        let id = self.new_sock(host, SocketAddr::new(ip, port));
+        let id = self.new_sock(host, local);
         let sock = &mut self.socks[id as usize];
         sock.phase = Phase::Connecting;
         sock.held = true;
@@ -416,9 +452,8 @@ impl World {
                 }
             }
             Phase::Connecting => {
-                let local = self.socks[id as usize].local.port();
                 self.socks[id as usize].phase = Phase::Dead;
-                self.hosts[host].ports.remove(&local);
+                self.release_port(id);
             }
             Phase::Fresh | Phase::Dead => {}
         }

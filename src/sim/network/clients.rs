@@ -31,7 +31,7 @@ impl World {
     }
 
     pub(crate) fn client_connect(&mut self, host: usize, to: SocketAddr, actor: u32) -> Result<SockId> {
-        let id = self.connect(host, to)?;
+        let id = self.connect(host, to, None)?;
         self.socks[id as usize].owner = Owner::Actor(actor);
         Ok(id)
     }

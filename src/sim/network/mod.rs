@@ -8,6 +8,7 @@
 
 mod calls;
 mod clients;
+mod names;
 mod options;
 mod pipe;
 mod registry;
@@ -43,7 +44,7 @@ use crate::config::Listen;
 use crate::connect::Connect;
 use crate::id::{ConnId, DatagramId, ListenerId, SourceId};
 use crate::instant::Instant;
-use crate::net::{Event, Interest, Network, Token, Trigger, Trouble, Wake, sealed};
+use crate::net::{Answer, Event, Interest, Network, Token, Trigger, Trouble, Wake, sealed};
 use crate::options::{Options, Transport};
 use crate::readiness::Readiness;
 use crate::source::Source;
@@ -138,6 +139,11 @@ impl SimNet {
         let mut world = self.world.borrow_mut();
         let host = &mut world.hosts[self.host];
         (host.ports_min, host.ports_max, host.next_port) = (min, max, min);
+    }
+
+    /// Has a further address to connect from.
+    pub(crate) fn add_addr(&self, ip: IpAddr) {
+        self.world.borrow_mut().hosts[self.host].addrs.push(ip);
     }
 
     /// Has the next event happen if it is not after `until`.
@@ -434,11 +440,24 @@ impl Network for SimNet {
         let Some(addr) = addr.socket_addr() else { return Err(Errno::EINVAL.into()) };
         let answered = options::as_answered(&how.options, Transport::Tcp)?.or(Options::new().nodelay(true));
         let mut world = self.world.borrow_mut();
-        let sock = world.connect(self.host, addr)?;
+        let sock = world.connect(self.host, addr, how.local)?;
         // Nothing was sent yet that they could be too late for.
         world.keep_options(sock, &how.options, answered);
         drop(world);
         Ok(SimStream::new(self, sock))
+    }
+
+    fn look_up(&mut self, host: &str, port: u16, id: ConnId) -> io::Result<()> {
+        self.world.borrow_mut().ask(self.host, host, port, id);
+        Ok(())
+    }
+
+    fn answer(&mut self) -> Option<Answer> {
+        self.world.borrow_mut().next_answer(self.host)
+    }
+
+    fn take_back(&mut self, id: ConnId) {
+        self.world.borrow_mut().unask(self.host, id);
     }
 
     fn register(&mut self, stream: &SimStream, id: ConnId, interest: Interest) -> io::Result<()> {

@@ -374,8 +374,14 @@ impl World {
 
     pub(super) fn release_port(&mut self, sock: SockId) {
         let one = &self.socks[sock as usize];
-        let (host, port) = (one.host, one.local.port());
-        self.hosts[host].ports.remove(&port);
+        let (host, local) = (one.host, one.local);
+        let ports = &mut self.hosts[host].ports;
+        if let Some(count) = ports.get_mut(&local) {
+            *count -= 1;
+            if *count == 0 {
+                ports.remove(&local);
+            }
+        }
     }
 
     /// The end of a while in which sends took nothing.

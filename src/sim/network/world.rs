@@ -16,6 +16,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::SimNet;
+use super::names::Names;
 use super::pipe::Pipes;
 use super::socket::{BUFFER, NOBODY, Owner, Phase, Sock, SockId, WAKER};
 use super::udp::Ports;
@@ -54,6 +55,8 @@ pub(super) enum Event {
     Datagram(u32),
     /// This socket takes datagrams again.
     Room(u32),
+    /// The answer to this question about a name arrives.
+    Answer(u32),
 }
 
 /// Somebody in the world besides the reactor whose poll moves it: a client, another reactor.
@@ -66,6 +69,8 @@ pub(crate) trait Actor {
 #[derive(Debug)]
 pub(super) struct Host {
     pub(super) addr: IpAddr,
+    /// Further addresses to connect from.
+    pub(super) addrs: Vec<IpAddr>,
     /// Sockets with an edge that was not reported.
     pub(super) ready: VecDeque<SockId>,
     /// Sockets in the poll.
@@ -77,7 +82,8 @@ pub(super) struct Host {
     pub(super) woken: bool,
     pub(super) descriptors: usize,
     pub(super) descriptors_max: usize,
-    pub(super) ports: BTreeSet<u16>,
+    /// Local addresses of connections, and of how many.
+    pub(super) ports: BTreeMap<SocketAddr, u32>,
     pub(super) ports_min: u16,
     pub(super) ports_max: u16,
     pub(super) next_port: u16,
@@ -117,6 +123,7 @@ pub(crate) struct World {
     pub(super) free: Vec<SockId>,
     pub(super) ports: Ports,
     pub(super) pipes: Pipes,
+    pub(super) names: Names,
     pub(super) hosts: Vec<Host>,
     pub(super) listeners: BTreeMap<SocketAddr, SockId>,
     pub(super) routes: BTreeMap<SocketAddr, Route>,
@@ -151,6 +158,7 @@ impl World {
             free: Vec::new(),
             ports: Ports::default(),
             pipes: Pipes::default(),
+            names: Names::default(),
             hosts: Vec::new(),
             listeners: BTreeMap::new(),
             routes: BTreeMap::new(),
@@ -207,6 +215,7 @@ impl World {
         let addr = IpAddr::V4(Ipv4Addr::from(10 << 24 | number));
         self.hosts.push(Host {
             addr,
+            addrs: Vec::new(),
             ready: VecDeque::new(),
             registered: Vec::new(),
             gone: VecDeque::new(),
@@ -214,7 +223,7 @@ impl World {
             woken: false,
             descriptors: 0,
             descriptors_max: 1024,
-            ports: BTreeSet::new(),
+            ports: BTreeMap::new(),
             ports_min: 32_768,
             ports_max: 60_999,
             next_port: 32_768,
@@ -248,7 +257,7 @@ impl World {
             | Event::Space(sock)
             | Event::Dies(sock, _)
             | Event::Due(sock) => self.socks[sock as usize].events += 1,
-            Event::Act(_) | Event::Datagram(_) | Event::Room(_) => {}
+            Event::Act(_) | Event::Datagram(_) | Event::Room(_) | Event::Answer(_) => {}
         }
         self.numbered += 1;
         self.heap.push(Reverse((self.now.saturating_add(after), self.numbered, event)));
@@ -313,6 +322,7 @@ impl World {
             Event::Due(sock) => self.due(sock),
             Event::Datagram(packet) => self.datagram_arrives(packet),
             Event::Room(port) => self.room(port),
+            Event::Answer(question) => self.answer_arrives(question),
         }
         if let Event::Segment(sock)
         | Event::Fin(sock)
