@@ -90,7 +90,8 @@ impl Connect {
     /// from the beginning. A name that cannot be looked up is told by `connect_failed`, with the name in the reason.
     ///
     /// Fails with [`io::ErrorKind::InvalidInput`] when the name is empty, is longer than
-    /// [`NAME_LEN_MAX`](Connect::NAME_LEN_MAX) bytes, or has white space or control characters in it.
+    /// [`NAME_LEN_MAX`](Connect::NAME_LEN_MAX) bytes, or has white space, control characters or
+    /// any of `:/[]` in it, as a URL has.
     pub fn name(host: &str, port: u16) -> io::Result<Connect> {
         if let Ok(ip) = host.parse::<IpAddr>() {
             return Ok(Connect::to(SocketAddr::new(ip, port)));
@@ -105,7 +106,7 @@ impl Connect {
                 Self::NAME_LEN_MAX
             )));
         }
-        if host.chars().any(|char| char.is_control() || char.is_whitespace()) {
+        if host.chars().any(|char| char.is_control() || char.is_whitespace() || ":/[]".contains(char)) {
             return Err(invalid(format!("{host:?} is no name")));
         }
         Ok(Connect::with(Target::Name(Name { host: host.into(), port })))
@@ -295,6 +296,7 @@ mod tests {
             ("localhost:http", "\"http\" is no port"),
             ("local host:80", "\"local host\" is no name"),
             ("a\nb:80", "\"a\\nb\" is no name"),
+            ("http/localhost:80", "\"http/localhost\" is no name"),
             ("unix:", "is empty"),
         ] {
             let error = text.parse::<Connect>().expect_err("refused");
@@ -305,7 +307,7 @@ mod tests {
         assert!(Connect::name(&longest, 1).is_ok());
         let error = Connect::name(&format!("{longest}x"), 1).expect_err("one byte too long");
         assert_eq!(error.to_string(), "the name to connect to has 254 bytes, limit is 253");
-        assert!(Connect::name("", 1).is_err());
+        assert!(Connect::name("", 1).is_err() && Connect::name("localhost:80", 1).is_err());
     }
 
     #[test]

@@ -186,6 +186,15 @@ fn d7_from_several_addresses_of_ours_there_are_more_ports() {
     assert_eq!((report.handler.failed.len(), said("EADDRINUSE"), said("10.0.0.99 is not ours")), (9, 4, 5));
 }
 
+// D8: from an address of ours to itself.
+#[test]
+fn d8_a_connect_from_an_address_to_itself_is_refused() {
+    let itself = at(1, 9000);
+    let report = call(Connect::to(itself).local(itself));
+    assert_eq!(report.handler.failed[0].1, "socket error: connected to itself");
+    assert_eq!(call(any(&[itself, THERE]).local(itself)).handler.opened.len(), 1);
+}
+
 /// Looks at the time all along.
 const TICKS: Duration = Duration::from_millis(10);
 

@@ -231,6 +231,24 @@ fn d7_a_local_port_serves_one_connection_to_a_destination() {
     assert_eq!(failure(&mut rig), std::io::ErrorKind::AddrNotAvailable);
 }
 
+// D8: from an address to itself: the kernel connects that, and it is nobody.
+#[test]
+fn d8_a_connect_from_an_address_to_itself_is_refused_and_makes_way() {
+    // An address that no other test takes ports of.
+    let itself = SocketAddr::from(([127, 0, 8, 8], 7000));
+    let mut rig = Rig::new();
+    rig.connect(Connect::to(itself).local(itself));
+    let (kind, text) = rig.failure();
+    assert_eq!(
+        (kind, text.as_str()),
+        (std::io::ErrorKind::ConnectionRefused, "socket error: connected to itself")
+    );
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+    let there = listener.local_addr().expect("bound");
+    rig.connect(Connect::to_any([itself, there]).expect("two").local(itself).stagger(Duration::from_secs(2)));
+    assert!(matches!(rig.next(), Told::Opened { peer, .. } if peer == Addr::from(there)));
+}
+
 #[test]
 fn an_address_that_is_not_ours_or_of_the_other_family_says_so() {
     let there = v4_greeter();
