@@ -1,9 +1,11 @@
 //! Talks to any server from the terminal: lines in, lines out, as `nc` does.
 //!
 //! ```text
-//! cargo run --release --example client -- 127.0.0.1:7002
+//! cargo run --release --example client -- localhost 7002
 //! cargo run --release --example client -- 127.0.0.1:7000 < README.md
 //! ```
+//!
+//! The server is a name or an address and a port. A name is looked up, and its addresses are tried in turn.
 //!
 //! What is typed is sent a line at a time, what comes back is printed as it comes. At the end of the input (Ctrl-D) the
 //! client ends its side, and goes on printing until the server has ended, too. The input is read by a thread, which hands
@@ -13,15 +15,15 @@
 //! does not know.
 
 use std::env;
+use std::ffi::OsStr;
 use std::io::{self, BufRead, ErrorKind, Write};
-use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 
 use switchboard::codec::Raw;
 use switchboard::{
-    Bytes, Close, CloseReason, Config, Conn, ConnId, ConnectError, Context, Handle, Handler, Peer, Reactor,
+    Bytes, Close, CloseReason, Config, Conn, ConnId, Connect, Context, Handle, Handler, Peer, Reactor,
     Result, Sent, Stop,
 };
 
@@ -142,41 +144,44 @@ fn next_piece(stdin: &mut impl BufRead) -> io::Result<Vec<u8>> {
 fn main() -> ExitCode {
     env_logger::init_from_env(env_logger::Env::default().default_filter_or("warn"));
     let args: Vec<_> = env::args_os().skip(1).collect();
-    let addr = match &args[..] {
+    let connect = match &args[..] {
         [arg] if arg == "--help" || arg == "-h" => {
             // Nobody may be there to read it, which is no reason to panic.
-            let _ = writeln!(io::stdout(), "Talks to a server from the terminal.\n\nusage: client ADDR:PORT");
+            let _ = writeln!(io::stdout(), "Talks to a server from the terminal.\n\nusage: client HOST PORT");
             return ExitCode::SUCCESS;
         }
-        [arg] => arg.to_str().and_then(|arg| arg.parse().ok()),
+        [server] => server.to_str().and_then(|server| server.parse().ok()),
+        [host, port] => named(host, port),
         _ => None,
     };
-    let Some(addr) = addr else {
-        eprintln!("client: expected one address, such as client 127.0.0.1:7000");
+    let Some(connect) = connect else {
+        eprintln!("client: expected a server, such as client localhost 7000 or client 127.0.0.1:7000");
         return ExitCode::from(2);
     };
-    match talk(addr) {
+    match talk(connect) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("client: {addr}: {error}");
+            let server: Vec<_> = args.iter().map(|arg| arg.to_string_lossy()).collect();
+            eprintln!("client: {}: {error}", server.join(" "));
             ExitCode::FAILURE
         }
     }
 }
 
-fn talk(addr: SocketAddr) -> io::Result<()> {
+fn named(host: &OsStr, port: &OsStr) -> Option<Connect> {
+    Connect::name(host.to_str()?, port.to_str()?.parse().ok()?).ok()
+}
+
+fn talk(connect: Connect) -> io::Result<()> {
     let gate = Arc::new(Gate::default());
     let client = Client { server: ConnId::NONE, gate: Arc::clone(&gate), failure: None };
     let mut config = Config::default();
     // The terminal, or whoever reads our output, takes as long as it takes.
     config.slow_callback = None;
     let mut reactor = Reactor::new(client, config)?;
-    let connect = |client: &mut Client, cx: &mut Context| {
-        // Good at once: what is typed meanwhile waits in its queue.
-        client.server = cx.connect(addr, 0)?;
-        Ok(())
-    };
-    reactor.with(connect).map_err(|error: ConnectError| io::Error::other(error))?;
+    // Good at once: what is typed meanwhile waits in its queue.
+    let server = reactor.connect(connect, 0).map_err(io::Error::other)?;
+    reactor.with(|client, _| client.server = server);
     let handle = reactor.handle();
     thread::spawn(move || read_input(&handle, &gate));
     reactor.run()?;

@@ -90,6 +90,32 @@ fn a_server_that_does_not_read_holds_the_input_up() {
 }
 
 #[test]
+fn a_server_may_be_named() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let port = listener.local_addr().expect("bound").port().to_string();
+    let serving = thread::spawn(move || {
+        for _ in 0..2 {
+            let (mut peer, _) = listener.accept().expect("it connects");
+            peer.write_all(b"hello\n").expect("written");
+        }
+    });
+    for args in [vec![format!("localhost:{port}")], vec!["localhost".into(), port]] {
+        let output =
+            Command::new(example("client")).args(args).stdin(Stdio::null()).output().expect("it runs");
+        assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(0), &b"hello\n"[..]));
+    }
+    serving.join().expect("served");
+    // A part of it is too long, so that nobody needs to be asked.
+    let name = format!("{}.invalid", "x".repeat(64));
+    let output =
+        Command::new(example("client")).args([&name, "80"]).stdin(Stdio::null()).output().expect("it runs");
+    let message = String::from_utf8(output.stderr).expect("UTF-8");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(message.starts_with(&format!("client: {name} 80: socket error: {name} cannot be looked up: ")));
+    assert_eq!(message.lines().count(), 1, "{message}");
+}
+
+#[test]
 fn what_goes_wrong_is_one_line() {
     let output = run(Stdio::null(), |mut peer| {
         assert_eq!(peer.read(&mut [0]).expect("an end"), 0);
@@ -106,12 +132,22 @@ fn what_goes_wrong_is_one_line() {
     assert_eq!(output.status.code(), Some(1));
     assert!(message.starts_with(&format!("client: {address}: ")) && message.contains("refused"), "{message}");
 
-    for args in [&[][..], &["localhost"], &["127.0.0.1:1", "2"], &["--what"]] {
+    for args in [
+        &[][..],
+        &["localhost"],
+        &["127.0.0.1:1", "2"],
+        &["localhost", "http"],
+        &["--what"],
+        &["a", "1", "2"],
+    ] {
         let output =
             Command::new(example("client")).args(args).stdin(Stdio::null()).output().expect("it runs");
         let message = String::from_utf8(output.stderr).expect("UTF-8");
         assert_eq!(output.status.code(), Some(2), "{args:?}");
-        assert_eq!(message, "client: expected one address, such as client 127.0.0.1:7000\n");
+        assert_eq!(
+            message,
+            "client: expected a server, such as client localhost 7000 or client 127.0.0.1:7000\n"
+        );
     }
 }
 
