@@ -242,6 +242,10 @@ pub trait Handler {
     }
 
     /// A connect asked for with [`Context::connect`] did not come about; `cx.id()` still names it.
+    ///
+    /// [`CloseReason::Io`] has the system's error, or one of its kind that says what the system does not: which of several
+    /// addresses it was, or which name, or what to do without a local port; the system's own is its
+    /// [`source`](std::error::Error::source). [`Backoff`](crate::Backoff) says when to try again.
     fn connect_failed(&mut self, cx: &mut Context, key: u64, why: &CloseReason) {
         let _ = key;
         log::warn!("connect {} failed: {why}", cx.id());

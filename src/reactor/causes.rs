@@ -40,8 +40,8 @@ pub(super) fn not_begun(error: io::Error, local: Option<SocketAddr>) -> io::Erro
     }
     let text = match local {
         None => format!(
-            "{error}: no local port is left for this destination; connect from more addresses (Connect::local), or \
-             wait for closed connections to leave TIME-WAIT"
+            "{error}: no address of ours of this family, or no local port is left for this destination; connect from \
+             more addresses (Connect::local), or wait for closed connections to leave TIME-WAIT"
         ),
         Some(local) if local.port() != 0 => {
             format!(

@@ -8,7 +8,7 @@ use switchboard::codec::{Lines, Raw};
 use switchboard::sim::{self, Fault, Faults, Report, Scenario, Script, Sim};
 use switchboard::{
     Addr, Backoff, Close, CloseReason, Config, Conn, ConnId, Connect, Context, Frame, Handler, Instant, Peer,
-    Result,
+    Result, each,
 };
 
 const MS: Duration = Duration::from_millis(1);
@@ -184,6 +184,48 @@ fn d7_from_several_addresses_of_ours_there_are_more_ports() {
     assert_eq!(from.into_values().collect::<Vec<_>>(), [4; 4]);
     let said = |text: &str| report.handler.failed.iter().filter(|(_, why)| why.contains(text)).count();
     assert_eq!((report.handler.failed.len(), said("EADDRINUSE"), said("10.0.0.99 is not ours")), (9, 4, 5));
+}
+
+// D10: what is sent, and the end of our side, while addresses are tried and a name is looked up, reach the one that
+// answers.
+#[test]
+fn d10_what_is_sent_before_the_race_is_over_reaches_the_winner() {
+    for connect in [any(&[SILENT[0], REFUSING, THERE]), name("three.example:80")] {
+        let report = Sim::new(1)
+            .server(Caller::default())
+            .acceptor(80, || Script::new().expect("early\n").expect_end())
+            .black_hole(SILENT[0])
+            .name("three.example", [SILENT[0].ip(), THERE.ip()], 5 * MS)
+            .at(Duration::ZERO, |caller, cx| {
+                caller.connect(cx, connect);
+                let id = caller.last.expect("begun");
+                assert!(cx.send_to(id, b"early\n").is_queued());
+                cx.finish(id);
+            })
+            .run();
+        assert_eq!((report.clients.len(), report.clients[0].done), (1, true));
+    }
+}
+
+// Another reactor, which does not move the world on by itself, is told of its answers, too.
+#[test]
+fn a_reactor_beside_the_server_connects_by_name() {
+    let report = Sim::new(1)
+        .server(each(Lines::new, |cx, line| {
+            cx.send(line);
+            cx.send(b"\n");
+            Ok(())
+        }))
+        .name("server.example", [SILENT[0].ip(), sim::SERVER.ip()], 5 * MS)
+        .black_hole(SocketAddr::new(SILENT[0].ip(), sim::SERVER.port()))
+        .reactor(Caller::default(), Config::default(), |caller, cx| {
+            caller.connect(cx, Connect::name("server.example", sim::SERVER.port()).expect("a name"));
+            let id = caller.last.expect("begun");
+            cx.send_to(id, b"hello\n");
+            cx.finish(id);
+        })
+        .run();
+    assert_eq!((report.stats.accepted, report.stats.frames), (1, 1));
 }
 
 // D8: from an address of ours to itself.

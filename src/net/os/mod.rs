@@ -270,7 +270,11 @@ impl Network for Os {
     fn look_up(&mut self, host: &str, port: u16, id: ConnId) -> io::Result<()> {
         if self.resolver.is_none() {
             let waker = self.waker()?;
-            self.resolver = Some(Resolver::start(Arc::downgrade(&waker))?);
+            let resolver = Resolver::start(Arc::downgrade(&waker));
+            // Not as `WouldBlock`, which is what the system says.
+            self.resolver = Some(resolver.map_err(|error| {
+                io::Error::other(format!("there is no thread to look {host} up: {error}"))
+            })?);
         }
         if let Some(resolver) = &self.resolver {
             resolver.ask(host, port, id);

@@ -11,6 +11,7 @@ mod lent;
 mod output;
 mod random;
 mod rig;
+mod several;
 mod waits;
 
 use std::cell::RefCell;
