@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use switchboard::codec::Lines;
 use switchboard::{
-    Addr, Close, CloseReason, Config, Conn, ConnId, Connect, Context, Frame, Handler, Peer, Reactor, Result,
-    Stop,
+    Addr, Close, CloseReason, Config, Conn, ConnId, Connect, Context, Frame, Handler, Options, Peer, Reactor,
+    Result, Stop,
 };
 
 use crate::connecting::black_hole;
@@ -261,6 +261,27 @@ fn an_address_that_is_not_ours_or_of_the_other_family_says_so() {
     let (kind, text) = rig.failure();
     assert_eq!(kind, std::io::ErrorKind::InvalidInput);
     assert!(text.contains("from [::1]:0, which is of the other family"), "{text}");
+}
+
+#[test]
+fn options_set_while_addresses_are_tried_are_those_of_the_one_that_answers() {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+    let there = listener.local_addr().expect("bound");
+    for set_before in [true, false] {
+        let (silent, _sockets) = black_hole();
+        let mut rig = Rig::new();
+        let both = Connect::to_any([silent, there]).expect("two").stagger(Duration::from_millis(20));
+        let id = rig.connect(both.options(Options::new().hop_limit(9)));
+        if !set_before {
+            // The first address is being tried.
+            rig.reactor.turn(Some(Duration::ZERO)).expect("a turn");
+            assert_eq!(rig.reactor.options(id).expect("its socket's").hop_limit, Some(9));
+        }
+        rig.reactor.with(|_, cx| cx.set_options(id, Options::new().nodelay(false)));
+        assert!(matches!(rig.next(), Told::Opened { peer, .. } if peer == Addr::from(there)));
+        let options = rig.reactor.options(id).expect("it is open");
+        assert_eq!((options.nodelay, options.hop_limit), (Some(false), Some(9)));
+    }
 }
 
 // D14: every machine knows itself, by one family or both; whoever listens on one of them is found.
