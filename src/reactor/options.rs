@@ -1,4 +1,5 @@
-//! Options of sockets that are open: setting them for callbacks, and at once from outside.
+//! Options of sockets that are open: setting them for callbacks, and at once from outside, where their address is told
+//! too.
 //!
 //! It knows where each socket is; what an option does is the network's.
 
@@ -6,6 +7,7 @@ use std::io;
 use std::mem;
 
 use super::Reactor;
+use crate::addr::Addr;
 use crate::handler::Handler;
 use crate::id::{ConnId, DatagramId};
 use crate::net::{Datagram as _, Network};
@@ -13,6 +15,13 @@ use crate::options::Options;
 use crate::socket::Socket;
 
 impl<H: Handler, N: Network> Reactor<H, N> {
+    /// Our own address of a connection, as `Peer::local_addr` says it in `opened`. Fails with
+    /// [`io::ErrorKind::NotFound`] once it is gone, and before a connect has begun. The peer's is in
+    /// [`ConnInfo::peer`](crate::ConnInfo::peer).
+    pub fn conn_addr(&self, target: ConnId) -> io::Result<Addr> {
+        self.socket_of(target).ok_or_else(gone)?.local_addr()
+    }
+
     /// The options of a connection's socket, as the system has them: a dozen system calls. Fails with
     /// [`io::ErrorKind::NotFound`] once it is gone, and before a connect has begun.
     pub fn options(&self, target: ConnId) -> io::Result<Options> {

@@ -78,7 +78,9 @@ fn what_a_listener_has_its_connections_have_and_opened_can_change() {
     let told = reactor.handler().options[0].clone();
     let expected = keepalive().traffic_class(0x20).nodelay(false).hop_limit(9).recv_buffer_size(20_000);
     assert_eq!(expected.or(told.clone()), told);
-    assert_eq!(reactor.options(reactor.handler().ids[0]).expect("it is open"), told);
+    let id = reactor.handler().ids[0];
+    assert_eq!(reactor.options(id).expect("it is open"), told);
+    assert_eq!(reactor.conn_addr(id).expect("it is open").socket_addr(), Some(addr));
 }
 
 #[test]
@@ -121,6 +123,7 @@ fn what_a_callback_sets_is_set_after_it_and_what_fails_is_told() {
     turn_until(&mut reactor, |reactor| reactor.stats().open == 0);
     assert_eq!(reactor.options(id).expect_err("gone").kind(), ErrorKind::NotFound);
     assert_eq!(reactor.set_options(id, &keepalive()).expect_err("gone").kind(), ErrorKind::NotFound);
+    assert_eq!(reactor.conn_addr(id).expect_err("gone").kind(), ErrorKind::NotFound);
     // Of one that is gone nothing is told.
     reactor.with(|_, cx| cx.set_options(id, Options::new().hop_limit(0)));
     reactor.turn(Some(Duration::ZERO)).expect("a turn");
