@@ -204,3 +204,70 @@ fn k4_what_has_no_way_is_told_once_each() {
         assert_eq!(report.handler.failures, 2);
     });
 }
+
+const ALL: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::BROADCAST), 9000);
+const GROUP: Ipv4Addr = Ipv4Addr::new(239, 1, 2, 3);
+
+/// Counts what arrives and what fails, and may send to all and to a group.
+#[derive(Default)]
+struct Counter {
+    sends_from: Option<DatagramId>,
+    texts: Vec<Vec<u8>>,
+    refused: u32,
+}
+
+impl Handler for Counter {
+    type Codec = Raw;
+    type Session = ();
+
+    fn opened(&mut self, _: &mut Context, _: &Peer<'_>) -> Option<(Raw, ())> {
+        None
+    }
+
+    fn received(&mut self, _: &mut Context, _: Conn<'_, Self>, _: &[u8]) -> Result {
+        Ok(())
+    }
+
+    fn alarm(&mut self, cx: &mut Context, _: u64) {
+        for to in [ALL, SocketAddr::from((GROUP, 9000))] {
+            if let Some(socket) = self.sends_from {
+                assert_eq!(cx.send_datagram(socket, to, to.to_string().as_bytes()), Sent::Accepted);
+            }
+        }
+    }
+
+    fn datagram(&mut self, _: &mut Context, datagram: Datagram<'_>) {
+        self.texts.push(datagram.bytes.to_vec());
+    }
+
+    fn datagram_failed(&mut self, _: &mut Context, _: DatagramId, error: &std::io::Error) {
+        assert_eq!(error.kind(), std::io::ErrorKind::PermissionDenied);
+        self.refused += 1;
+    }
+}
+
+// K4: to all is refused unless it was asked for, as on Linux; then everyone at that port has it. A group reaches who is
+// in it, and no longer than that.
+#[test]
+fn k4_broadcast_must_be_asked_for_and_groups_be_joined() {
+    sim::seeds(1, |sim| {
+        let report = sim
+            .server(Counter::default())
+            .at(Duration::ZERO, |_, cx| {
+                let socket = cx.bind(SERVER);
+                cx.join_v4(socket, GROUP, Ipv4Addr::UNSPECIFIED);
+                cx.set_alarm(Duration::from_secs(3), 0).expect("below the limit of timers");
+            })
+            .at(Duration::from_secs(2), |_, cx| {
+                let socket = cx.bind(SocketAddr::new(SERVER.ip(), 0));
+                assert_eq!(cx.send_datagram(socket, ALL, b"refused"), Sent::Accepted);
+            })
+            .reactor(Counter::default(), Config::default(), |counter, cx| {
+                counter.sends_from = Some(cx.bind(Bind::new(ECHO).broadcast(true)));
+                cx.set_alarm(Duration::from_secs(1), 0).expect("below the limit of timers");
+            })
+            .run();
+        assert_eq!(report.handler.texts, [&b"255.255.255.255:9000"[..], b"239.1.2.3:9000"]);
+        assert_eq!(report.handler.refused, 1);
+    });
+}
