@@ -65,7 +65,8 @@ impl Group {
 }
 
 impl Bind {
-    /// Binds to `addr`; port 0 lets the system choose, and [`Reactor::datagram_addr`](crate::Reactor::datagram_addr)
+    /// Binds to `addr`; the unspecified address is all of the machine's, and to which of them a datagram came is not
+    /// told (`IP_PKTINFO`): bind one socket to each where that matters. Port 0 lets the system choose, and [`Reactor::datagram_addr`](crate::Reactor::datagram_addr)
     /// says which it was.
     pub fn new(addr: SocketAddr) -> Bind {
         Bind {

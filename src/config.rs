@@ -45,7 +45,9 @@ pub struct Config {
     /// The most bytes that all send queues and undecoded input may hold together: 256 MiB. From three quarters
     /// on, the connection with the most output is not read until its output is gone; at the limit the largest
     /// holder is closed. Counted is what buffers occupy, which may be twice what they hold, or more of the few
-    /// that are used again. One visit to one connection can pass the limit before it acts.
+    /// that are used again. One visit to one connection can pass the limit before it acts. What waits at sockets for
+    /// datagrams is not counted: each has `datagram_bytes_max` of its own, and how many there are the program decides,
+    /// not its peers.
     pub memory_bytes_max: usize,
     /// The most connections, accepted and connected together. `None`, the default: the process's descriptor
     /// limit less the larger of 8 and a sixteenth, so that files and logs can still be opened.

@@ -132,7 +132,14 @@ impl Context {
     /// Never blocks and never calls the system. [`Sent::Full`] says that more than `Config::datagram_bytes_max` would
     /// wait, each datagram counted with 64 bytes more than it has: this one is dropped and nothing closes, as the
     /// network itself may drop any. [`Sent::Closed`] says that there is no such socket. What the kernel refuses is told
-    /// with `Handler::datagram_failed`. A reply should not be longer than what asked for it, unless the sender has shown
+    /// with `Handler::datagram_failed`.
+    ///
+    /// One socket is one queue, here and in the kernel. A machine of the local network that does not answer holds up what
+    /// goes to all others from the same socket, for up to three seconds: until the kernel gives up to ask for its hardware
+    /// address, what is for it takes up the send buffer, up to all of it. Who must not wait for one another sends from
+    /// several sockets.
+    ///
+    /// A reply should not be longer than what asked for it, unless the sender has shown
     /// that the address is its own: anyone can write anybody's address there.
     pub fn send_datagram(&mut self, socket: DatagramId, to: impl Into<Addr>, bytes: &[u8]) -> Sent {
         let outbox = self.datagrams.sockets.get_mut(&socket).filter(|outbox| !outbox.closing);

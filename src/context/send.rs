@@ -22,7 +22,8 @@ pub enum Sent {
     /// until `writable` is called. The connection itself is not read until then.
     OverHigh,
     /// Nothing of it was queued, because it does not fit below `Config::queued_bytes_max`. The connection
-    /// closes after the callback as a slow consumer: a hole in a stream is worse than its end.
+    /// closes after the callback as a slow consumer: a hole in a stream is worse than its end. Of a datagram: it does not
+    /// fit below `Config::datagram_bytes_max` and is dropped, and nothing closes.
     Full,
     /// Nothing of it was queued, because the connection is gone, closing, or our side of it has ended.
     Closed,

@@ -270,7 +270,7 @@ pub trait Handler {
     }
 
     /// A datagram could not be sent, or the network says that one sent before did not arrive (an ICMP error, only told
-    /// on a connected socket). The socket goes on. Who sends again from here does so in every turn, without a pause, until it
+    /// on a connected socket); or options or groups of the socket could not be changed. The socket goes on. Who sends again from here does so in every turn, without a pause, until it
     /// gets through: a timer is better.
     fn datagram_failed(&mut self, cx: &mut Context, socket: DatagramId, error: &io::Error) {
         let _ = cx;
