@@ -8,7 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::options::capacity;
 use super::socket::{NOBODY, Owner, Phase, Sock, SockId, Urgent};
-use super::world::{Event, MILLI, Route, What, World};
+use super::world::{Event, MILLI, Route, Taken, What, World};
 use crate::config::Listen;
 use crate::sim::errno::Errno;
 use crate::sim::faults::Fault;
@@ -72,7 +72,7 @@ impl World {
             here.next_port = if port == here.ports_max { here.ports_min } else { port + 1 };
             let addr = SocketAddr::new(ip, port);
             if !self.listeners.contains_key(&addr) && !here.ports.contains_key(&addr) {
-                here.ports.insert(addr, 1);
+                here.ports.insert(addr, Taken { count: 1, said: false });
                 return Some(port);
             }
         }
@@ -97,7 +97,8 @@ impl World {
             let port = self.free_port(host, ip).ok_or(Errno::EADDRINUSE)?;
             return Ok(SocketAddr::new(ip, port));
         }
-        if self.listeners.contains_key(&addr) {
+        let is_not_shared = self.hosts[host].ports.get(&addr).is_some_and(|taken| !taken.said);
+        if self.listeners.contains_key(&addr) || is_not_shared {
             return Err(Errno::EADDRINUSE);
         }
         let same = |sock: &Sock| sock.host == host && sock.local == addr && sock.remote == Some(to);
@@ -105,7 +106,8 @@ impl World {
         if self.socks.iter().any(|sock| same(sock) && alive(sock)) {
             return Err(Errno::EADDRNOTAVAIL);
         }
-        *self.hosts[host].ports.entry(addr).or_insert(0) += 1;
+        let taken = self.hosts[host].ports.entry(addr).or_default();
+        (taken.count, taken.said) = (taken.count + 1, true);
         Ok(addr)
     }
 
@@ -133,7 +135,7 @@ impl World {
         let later = way.saturating_sub(REFUSALS.len());
         let itself = to.ip() == ip && (ports_min..=ports_max).contains(&to.port());
         let local = if later == 5 && itself && local.is_none() && !self.listeners.contains_key(&to) {
-            *self.hosts[host].ports.entry(to).or_insert(0) += 1;
+            self.hosts[host].ports.entry(to).or_default().count += 1;
             to
         } else {
             self.local_port(host, to, local)?

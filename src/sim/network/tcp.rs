@@ -376,9 +376,9 @@ impl World {
         let one = &self.socks[sock as usize];
         let (host, local) = (one.host, one.local);
         let ports = &mut self.hosts[host].ports;
-        if let Some(count) = ports.get_mut(&local) {
-            *count -= 1;
-            if *count == 0 {
+        if let Some(taken) = ports.get_mut(&local) {
+            taken.count -= 1;
+            if taken.count == 0 {
                 ports.remove(&local);
             }
         }

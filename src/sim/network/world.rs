@@ -82,8 +82,8 @@ pub(super) struct Host {
     pub(super) woken: bool,
     pub(super) descriptors: usize,
     pub(super) descriptors_max: usize,
-    /// Local addresses of connections, and of how many.
-    pub(super) ports: BTreeMap<SocketAddr, u32>,
+    /// Local addresses of connections.
+    pub(super) ports: BTreeMap<SocketAddr, Taken>,
     pub(super) ports_min: u16,
     pub(super) ports_max: u16,
     pub(super) next_port: u16,
@@ -91,6 +91,14 @@ pub(super) struct Host {
     pub(super) asleep: Option<u64>,
     /// The actor that runs it, if its poll does not move the world itself.
     pub(super) actor: Option<u32>,
+}
+
+/// A local address that connections have.
+#[derive(Debug, Default)]
+pub(super) struct Taken {
+    pub(super) count: u32,
+    /// Their programs asked for it, so that they share it (`SO_REUSEADDR`).
+    pub(super) said: bool,
 }
 
 /// Makes a poll return.

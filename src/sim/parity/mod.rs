@@ -48,6 +48,7 @@ mod ends;
 mod interest;
 mod kernel;
 mod late;
+mod local;
 mod once_more;
 mod options;
 mod outside;
