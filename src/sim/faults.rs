@@ -26,9 +26,9 @@ macro_rules! kinds {
                 match self { $(Fault::$name => Harm::$harm == Harm::None,)* }
             }
 
-            /// Whether only datagrams meet it.
-            fn is_of_datagrams(self) -> bool {
-                matches!(self, Fault::Lost | Fault::Twice)
+            /// Whether only some programs meet it: those with datagrams, those that connect by name.
+            fn is_of_some(self) -> bool {
+                matches!(self, Fault::Lost | Fault::Twice | Fault::Unresolved)
             }
 
             fn what(self) -> &'static str {
@@ -100,6 +100,8 @@ kinds! {
     Lost "whether a datagram is lost" Some,
     /// A datagram arrives twice.
     Twice "whether a datagram arrives twice" Some,
+    /// A name is not found, or looked up for seconds, or for ever. It is in no swarm either.
+    Unresolved "what becomes of a lookup" Some,
 }
 
 /// Which faults there are in a run, and with which weights.
@@ -134,14 +136,14 @@ impl Faults {
     pub fn harmless() -> Faults {
         let mut faults = Faults::none();
         for fault in Fault::ALL {
-            faults.drawn[fault as usize] = fault.is_harmless() && !fault.is_of_datagrams();
+            faults.drawn[fault as usize] = fault.is_harmless() && !fault.is_of_some();
         }
         faults
     }
 
     /// Everything, each kind with a weight that differs from run to run and is as often none.
     pub fn swarm() -> Faults {
-        Faults { weights: [0; Fault::ALL.len()], drawn: Fault::ALL.map(|fault| !fault.is_of_datagrams()) }
+        Faults { weights: [0; Fault::ALL.len()], drawn: Fault::ALL.map(|fault| !fault.is_of_some()) }
     }
 
     /// The same with this weight for this kind, in 1,024: how often it happens where it can.
@@ -215,7 +217,7 @@ mod tests {
 
     #[test]
     fn a_swarm_has_each_kind_in_some_runs_and_not_in_others() {
-        for fault in Fault::ALL.into_iter().filter(|fault| !fault.is_of_datagrams()) {
+        for fault in Fault::ALL.into_iter().filter(|fault| !fault.is_of_some()) {
             let with = (0..100)
                 .filter(|&seed| Faults::swarm().draw(&mut Tape::seeded(seed)).weight(fault) > 0)
                 .count();

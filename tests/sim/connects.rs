@@ -320,6 +320,31 @@ fn d14_a_name_that_leads_nowhere_fails_with_the_name() {
     assert_eq!(report.handler.opened.len(), 1);
 }
 
+// D14: whatever becomes of a lookup, there is one outcome, within the time of the connect.
+#[test]
+fn d14_a_lookup_that_fails_in_any_way_is_one_failure_in_time() {
+    let explored = sim::deviations(2, 1000, |sim| {
+        let report = scenario(sim)
+            .name("one.example", [THERE.ip()], 5 * MS)
+            .faults(Faults::none().with(Fault::Unresolved, 1))
+            .at(Duration::ZERO, |caller, cx| {
+                caller.connect(cx, name("one.example:80"));
+                caller.connect(cx, name("one.example:80").timeout(2000 * MS));
+            })
+            .run();
+        let Caller { opened, failed, .. } = report.handler;
+        assert_eq!(opened.len() + failed.len(), 2);
+        for (when, why) in failed {
+            assert!(when <= Config::default().connect_timeout + 5 * MS, "{when:?}");
+            assert!(
+                why.contains("the servers do not know") || why.contains("the name to be looked up"),
+                "{why}"
+            );
+        }
+    });
+    assert!(explored.complete && explored.runs == 16, "{explored:?}");
+}
+
 // D11: closed while and after its name is looked up; its slot is somebody else's by the time of the answer.
 #[test]
 fn d11_a_connect_by_name_can_be_closed_at_any_moment() {
@@ -344,7 +369,7 @@ fn connects_of_every_kind_have_one_outcome_under_every_fault() {
         let report = scenario(sim)
             .name("one.example", [SILENT[0].ip(), UNREACHABLE.ip(), THERE.ip()], 7 * MS)
             .address(at(10, 0).ip())
-            .faults(Faults::swarm())
+            .faults(Faults::swarm().with(Fault::Unresolved, 200))
             .at(Duration::ZERO, move |caller, cx| {
                 for _ in 0..6 {
                     let connect = match choices.choose("how to connect", 5) {

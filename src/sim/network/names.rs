@@ -11,6 +11,10 @@ use std::time::Duration;
 use super::world::{Event, What, World};
 use crate::id::ConnId;
 use crate::net::Answer;
+use crate::sim::faults::Fault;
+
+/// How much longer a lookup takes when something is wrong.
+const SLOW: Duration = Duration::from_secs(5);
 
 /// What is known of names.
 #[derive(Debug, Default)]
@@ -34,6 +38,8 @@ struct Question {
     id: ConnId,
     name: String,
     port: u16,
+    /// Whatever is known of the name.
+    fails: bool,
 }
 
 impl World {
@@ -46,9 +52,11 @@ impl World {
         let number = u32::try_from(self.names.questions.len()).expect("there is no room for so many");
         let name = name.to_ascii_lowercase();
         let after = self.names.known.get(&name).map_or(Duration::ZERO, |known| known.after);
+        let way = self.faults.take(&mut self.tape, Fault::Unresolved, 4);
+        let after = [after, after, after.saturating_add(SLOW), Duration::MAX][way];
         self.trace.note(self.now, What::Connect as u8, u32::MAX, id.to_bits());
         self.trace.say(self.now, || format!("{id} asks who {name} is"));
-        self.names.questions.push(Some(Question { host, id, name, port }));
+        self.names.questions.push(Some(Question { host, id, name, port, fails: way == 1 }));
         if after < Duration::MAX {
             let after = u64::try_from(after.as_nanos()).unwrap_or(u64::MAX).saturating_add(self.latency());
             self.later(after, Event::Answer(number));
@@ -56,10 +64,12 @@ impl World {
     }
 
     pub(super) fn answer_arrives(&mut self, question: u32) {
-        let Some(Question { host, id, name, port }) = self.names.questions[question as usize].take() else {
+        let Some(Question { host, id, name, port, fails }) = self.names.questions[question as usize].take()
+        else {
             return;
         };
         let addrs = match self.names.known.get(&name) {
+            _ if fails => Err(io::Error::new(ErrorKind::NotFound, "the servers do not know")),
             Some(known) if !known.addrs.is_empty() => {
                 Ok(known.addrs.iter().map(|&ip| SocketAddr::new(ip, port)).collect())
             }
