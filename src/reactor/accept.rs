@@ -42,10 +42,15 @@ impl<H: Handler, N: Network> Reactor<H, N> {
         }
     }
 
+    /// How many descriptors connections have: addresses that are tried side by side have one each.
+    pub(super) fn taken(&self) -> usize {
+        self.cx.table.open + self.beside
+    }
+
     /// Whether connections could be taken in, if any wait.
     fn has_room(&self) -> bool {
         self.accepting.pause.until.is_none()
-            && (self.cx.config.on_cap == OnCap::Refuse || self.cx.table.open < self.cx.connections_max)
+            && (self.cx.config.on_cap == OnCap::Refuse || self.taken() < self.cx.connections_max)
     }
 
     /// Whether accepting would get on at once.
@@ -151,8 +156,8 @@ impl<H: Handler, N: Network> Reactor<H, N> {
     }
 
     fn accept_one(&mut self, at: usize) -> Accepted {
-        let capped = self.cx.table.open >= self.cx.connections_max;
-        let capped = capped && !(wrong!(CapOffByOne) && self.cx.table.open == self.cx.connections_max);
+        let capped = self.taken() >= self.cx.connections_max;
+        let capped = capped && !(wrong!(CapOffByOne) && self.taken() == self.cx.connections_max);
         if capped && self.cx.config.on_cap == OnCap::Wait {
             self.cx.stats.cap_stops += 1;
             return Accepted::Later;

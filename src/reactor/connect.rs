@@ -211,7 +211,7 @@ impl<H: Handler, N: Network> Reactor<H, N> {
     /// Tries the next address.
     fn go_on(&mut self, id: ConnId) {
         // The first descriptor of each is counted as that of its connection.
-        let full = self.cx.table.open + self.beside >= self.cx.connections_max;
+        let full = self.taken() >= self.cx.connections_max;
         self.with_race(id, |race, net, calls, id, now| {
             if full && race.descriptors() > 0 {
                 race.put_off(now);

@@ -160,6 +160,24 @@ fn d7_at_the_limit_of_connections_addresses_are_tried_one_by_one() {
     assert_eq!(report.handler.opened.len(), 1);
 }
 
+// C1, D7: attempts side by side count where connections are taken in, so that descriptors do not run out.
+#[test]
+fn d7_attempts_side_by_side_leave_descriptors_for_who_comes() {
+    let mut scenario = scenario(Sim::new(1)).descriptors(48);
+    for _ in 0..40 {
+        scenario = scenario.client_at(1000 * MS, Script::new().wait(20_000 * MS));
+    }
+    let report = scenario
+        .at(Duration::ZERO, |caller, cx| {
+            for _ in 0..12 {
+                caller.connect(cx, any(&SILENT));
+            }
+        })
+        .run();
+    assert_eq!((report.stats.calls.register >= 36, report.handler.failed.len()), (true, 12));
+    assert_eq!((report.stats.accepted, report.stats.accept_pauses), (40, 0));
+}
+
 // D7: each address of ours has ports of its own; and one that is not ours has none.
 #[test]
 fn d7_from_several_addresses_of_ours_there_are_more_ports() {
