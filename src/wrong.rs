@@ -306,6 +306,14 @@ wrongs! {
 
     /// The poll is not asked for urgent marks. A1, L2.
     MarkUnreported,
+    /// An IPv6 socket has its options for IPv6 peers only. F12.
+    MappedOptionForgotten,
+    /// An IPv4 address written as IPv6 goes to the kernel as it is. K10.
+    MappedStaysIpv6,
+    /// A socket for datagrams that someone else holds too is told of after its close. A10.
+    UnboundStaysInPoll,
+    /// Options of a connection that is connecting are dropped. F12.
+    ConnectingHasNoOptions,
 }
 
 #[cfg(all(test, switchboard_wrong))]

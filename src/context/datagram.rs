@@ -117,7 +117,8 @@ const OVERHEAD: usize = 64;
 
 impl Context {
     /// Opens a socket for datagrams after the callback. Should that fail, `Handler::bind_failed` is called with the id.
-    /// What is sent from it meanwhile waits.
+    /// What is sent from it meanwhile waits. When the reactor stops, what `bind_failed` itself asks for is neither opened
+    /// nor told.
     pub fn bind(&mut self, bind: impl Into<Bind>) -> DatagramId {
         let id = self.datagrams.next_id();
         self.datagrams.sockets.insert(id, Outbox { blocked: true, ..Outbox::default() });
@@ -149,7 +150,8 @@ impl Context {
             self.stats.datagrams_dropped += 1;
             return Sent::Full;
         }
-        outbox.waiting.push_back((to.into().canonical(), bytes.len()));
+        let to = if wrong!(MappedStaysIpv6) { to.into() } else { to.into().canonical() };
+        outbox.waiting.push_back((to, bytes.len()));
         outbox.bytes.extend_from_slice(bytes);
         if !outbox.blocked {
             // What many callbacks send in a turn must not be too much before the kernel was offered any of it.

@@ -57,6 +57,7 @@ impl<H: Handler, N: Network> Reactor<H, N> {
         self.cx.table.get(id)?;
         match self.links.get(id.slot()).and_then(Option::as_ref) {
             Some(link) => Some(link.stream.set_options(options)),
+            None if wrong!(ConnectingHasNoOptions) => None,
             None => self.attempts.get_mut(&id)?.set_options(options),
         }
     }

@@ -63,7 +63,7 @@ pub(super) fn set(fd: &impl AsFd, kind: Kind, options: &Options) -> io::Result<(
         if kind.is_v6 {
             socket.set_tclass_v6(class).map_err(|error| named("traffic_class", &error))?;
         }
-        if !kind.is_v6 || MAPPED {
+        if !kind.is_v6 || MAPPED && !wrong!(MappedOptionForgotten) {
             socket.set_tos_v4(class).map_err(|error| named("traffic_class", &error))?;
         }
     }
@@ -72,7 +72,7 @@ pub(super) fn set(fd: &impl AsFd, kind: Kind, options: &Options) -> io::Result<(
         if kind.is_v6 {
             socket.set_unicast_hops_v6(hops).map_err(|error| named("hop_limit", &error))?;
         }
-        if !kind.is_v6 || MAPPED {
+        if !kind.is_v6 || MAPPED && !wrong!(MappedOptionForgotten) {
             socket.set_ttl_v4(hops).map_err(|error| named("hop_limit", &error))?;
         }
     }
