@@ -103,8 +103,8 @@ fn what_is_no_udp_socket_is_not_adopted() {
     let listener = TcpListener::bind(local()).expect("a free port");
     let stream = TcpStream::connect(listener.local_addr().expect("bound")).expect("connected");
     let (one, _two) = std::os::unix::net::UnixDatagram::pair().expect("a pair");
-    let (pipe, _end) = io::pipe().expect("a pipe");
-    for fd in [OwnedFd::from(listener), stream.into(), one.into(), pipe.into()] {
+    let (pipe, _end) = rustix::pipe::pipe().expect("a pipe");
+    for fd in [OwnedFd::from(listener), stream.into(), one.into(), pipe] {
         let error = reactor.adopt_datagram(fd, 0).expect_err("none");
         assert_eq!(error.kind(), ErrorKind::InvalidInput);
         assert_eq!(error.to_string(), "the descriptor is no UDP socket");
