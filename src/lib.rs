@@ -67,8 +67,6 @@
 //! 4. [`Reactor`]: listening, running, looking; [`serve`] is all of it in one line. [`Handle`] is the way in from
 //!    other threads.
 //! 5. [`Config`], [`Listen`], [`Connect`], [`Bind`] and [`Source`]: every limit, budget and wait, with its default.
-//!    [`Backoff`] says when to try again.
-//!    what sockets can be told: buffers, keepalive, traffic class, …
 //!    [`Options`] are what sockets can be told: keepalive, buffers, traffic class, …; [`Backoff`] says when to try again.
 //! 6. [`CloseReason`], [`Stats`], [`ConnInfo`], [`State`]: how it went and how it goes.
 //! 7. [`sim`]: the same program on a network in memory, under every split and every fault, from an ordinary test.
