@@ -5,10 +5,12 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use crate::addr::canonical;
+use crate::addr::{Addr, UnixAddr};
+use crate::listen::OWNER_ONLY;
 use crate::options::Options;
 
-/// Where to receive and send datagrams, and how: an address is enough, the rest has defaults.
+/// Where to receive and send datagrams, and how: an address is enough, the rest has defaults. What it says of UDP only
+/// (broadcast, multicast, IPv6, addresses and ports that are shared) is not looked at for Unix sockets.
 ///
 /// ```
 /// use switchboard::Bind;
@@ -20,9 +22,10 @@ use crate::options::Options;
 /// ```
 #[derive(Clone, Debug)]
 pub struct Bind {
-    pub(crate) addr: SocketAddr,
-    pub(crate) peer: Option<SocketAddr>,
+    pub(crate) addr: Addr,
+    pub(crate) peer: Option<Addr>,
     pub(crate) key: u64,
+    pub(crate) mode: u32,
     pub(crate) reuse_address: bool,
     pub(crate) reuse_port: bool,
     pub(crate) only_v6: Option<bool>,
@@ -69,10 +72,31 @@ impl Bind {
     /// told (`IP_PKTINFO`): bind one socket to each where that matters. Port 0 lets the system choose, and [`Reactor::datagram_addr`](crate::Reactor::datagram_addr)
     /// says which it was.
     pub fn new(addr: SocketAddr) -> Bind {
+        Bind::at(addr.into())
+    }
+
+    /// Binds a Unix socket for datagrams to a path or, on Linux, an abstract name. A path is bound and removed as
+    /// [`Listen::unix`](crate::Listen::unix) says.
+    ///
+    /// Here nothing is lost on the way: a receiver whose queue is full (Linux: `net.unix.max_dgram_qlen` datagrams) makes
+    /// the sender wait. Who else is sent to from the same socket does not wait for it. What it has not taken after
+    /// `Config::write_timeout`, and what would be more than half of `Config::datagram_bytes_max`, is dropped and told
+    /// with `Handler::datagram_failed`.
+    pub fn unix(addr: UnixAddr) -> Bind {
+        Bind::at(addr.into())
+    }
+
+    /// A Unix socket for datagrams that has no name: it can send, and nobody can answer.
+    pub fn unix_unnamed() -> Bind {
+        Bind::at(Addr::Unnamed)
+    }
+
+    fn at(addr: Addr) -> Bind {
         Bind {
             addr,
             peer: None,
             key: 0,
+            mode: OWNER_ONLY,
             reuse_address: false,
             reuse_port: false,
             only_v6: None,
@@ -87,21 +111,31 @@ impl Bind {
     }
 
     /// A socket connected to `peer`, at any free port: it receives from nobody else, what is sent to
-    /// [`Addr::Unnamed`](crate::Addr::Unnamed) goes there, and that nobody listens there is told with
-    /// `Handler::datagram_failed`.
-    pub fn to(peer: SocketAddr) -> Bind {
-        let peer = canonical(peer);
-        let any: IpAddr = match peer {
-            SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
-            SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    /// [`Addr::Unnamed`] goes there, and that nobody listens there is told with `Handler::datagram_failed`. To a Unix
+    /// socket it has no name, so that `peer` cannot answer: [`Bind::unix`] and [`Bind::connect`] give it one.
+    pub fn to(peer: impl Into<Addr>) -> Bind {
+        let peer = peer.into().canonical();
+        let any = match &peer {
+            Addr::Ip(SocketAddr::V4(_)) => Addr::Ip((Ipv4Addr::UNSPECIFIED, 0).into()),
+            Addr::Ip(SocketAddr::V6(_)) => Addr::Ip((Ipv6Addr::UNSPECIFIED, 0).into()),
+            Addr::Unix(_) | Addr::Unnamed => Addr::Unnamed,
         };
-        Bind::new(SocketAddr::new(any, 0)).connect(peer)
+        Bind::at(any).connect(peer)
     }
 
     /// Connects the socket to `peer`, see [`Bind::to`]. From an IPv4 address there is no way to an IPv6 one.
     #[must_use]
-    pub fn connect(mut self, peer: SocketAddr) -> Bind {
-        self.peer = Some(canonical(peer));
+    pub fn connect(mut self, peer: impl Into<Addr>) -> Bind {
+        self.peer = Some(peer.into().canonical());
+        self
+    }
+
+    /// The permissions of a Unix socket's path; who may write to it may send. Default `0o600`, for the reason that
+    /// [`Listen::mode`](crate::Listen::mode) gives. Linux has them there from the first moment, other systems a moment
+    /// after the bind; there, a directory of its own keeps others out.
+    #[must_use]
+    pub fn mode(mut self, permissions: u32) -> Bind {
+        self.mode = permissions;
         self
     }
 
@@ -218,9 +252,16 @@ impl From<SocketAddr> for Bind {
     }
 }
 
+impl From<UnixAddr> for Bind {
+    fn from(addr: UnixAddr) -> Bind {
+        Bind::unix(addr)
+    }
+}
+
 /// What a reactor can be told to bind a socket for datagrams by: a [`Bind`], an address, or one written as text.
 ///
-/// Text is an IP address and a port, `127.0.0.1:7000` or `[::]:0`, never a name: looking names up would block.
+/// Text is what [`Addr`] is written as, `127.0.0.1:7000` or `unix:/run/some.sock`, never a host's name: looking names up
+/// would block.
 pub trait IntoBind {
     /// Says where and how, or why the text is no address ([`io::ErrorKind::InvalidInput`]).
     fn into_bind(self) -> io::Result<Bind>;
@@ -234,10 +275,6 @@ impl<B: Into<Bind>> IntoBind for B {
 
 impl IntoBind for &str {
     fn into_bind(self) -> io::Result<Bind> {
-        let addr = self.parse::<SocketAddr>().map_err(|_| {
-            let message = format!("{self:?} is not an address and a port such as 127.0.0.1:7000");
-            io::Error::new(io::ErrorKind::InvalidInput, message)
-        })?;
-        Ok(Bind::new(addr))
+        self.parse::<Addr>().map(Bind::at)
     }
 }

@@ -3,10 +3,11 @@
 //! It knows numbers and which of them contradict each other; it does not act on any.
 
 use std::fmt;
-use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use crate::addr::Addr;
+use crate::listen::OWNER_ONLY;
 use crate::options::Options;
 
 /// What a reactor may hold, do in one turn, and wait for.
@@ -54,7 +55,8 @@ pub struct Config {
     pub connections_max: Option<usize>,
     /// What happens to new connections at the cap: they wait in the kernel's backlog (default) or are refused.
     pub on_cap: OnCap,
-    /// The most accepted connections from one IP address. `None`, the default: no such cap.
+    /// The most accepted connections from one IP address. `None`, the default: no such cap. Unix peers have none and
+    /// are not counted.
     pub connections_per_address_max: Option<u32>,
     /// The most connections accepted from one listener in one turn: 16, so that a storm of connects leaves
     /// time for those who are in.
@@ -326,8 +328,9 @@ impl std::error::Error for ConfigError {}
 /// ```
 #[derive(Clone, Debug)]
 pub struct Listen {
-    pub(crate) addr: SocketAddr,
+    pub(crate) addr: Addr,
     pub(crate) key: u64,
+    pub(crate) mode: u32,
     pub(crate) backlog: u32,
     pub(crate) reuse_address: bool,
     pub(crate) reuse_port: bool,
@@ -338,9 +341,14 @@ pub struct Listen {
 impl Listen {
     /// Listens on `addr`; port 0 lets the system choose, and `Reactor::local_addr` says which it was.
     pub fn new(addr: SocketAddr) -> Listen {
+        Listen::at(addr.into())
+    }
+
+    pub(crate) fn at(addr: Addr) -> Listen {
         Listen {
             addr,
             key: 0,
+            mode: OWNER_ONLY,
             backlog: 1024,
             reuse_address: true,
             reuse_port: false,
@@ -397,7 +405,8 @@ impl Listen {
     }
 
     /// `SO_RCVBUF` in bytes, inherited by what is accepted. Default: the system's, which adapts. Linux
-    /// doubles the number and then stops adapting.
+    /// doubles the number and then stops adapting. A Unix stream has no such buffer: what was sent and not received
+    /// counts against the sender's.
     #[must_use]
     pub fn recv_buffer_size(mut self, bytes: usize) -> Listen {
         self.options.recv_buffer_size = Some(bytes);
@@ -431,30 +440,6 @@ impl From<SocketAddr> for Listen {
 impl<I: Into<IpAddr>> From<(I, u16)> for Listen {
     fn from((ip, port): (I, u16)) -> Listen {
         Listen::new(SocketAddr::new(ip.into(), port))
-    }
-}
-
-/// What a reactor can be told to listen on: a [`Listen`], an address, or one written as text.
-///
-/// Text is an IP address and a port, `127.0.0.1:7000` or `[::]:0`, never a name: looking names up would block.
-pub trait IntoListen {
-    /// Says where and how, or why the text is no address ([`io::ErrorKind::InvalidInput`]).
-    fn into_listen(self) -> io::Result<Listen>;
-}
-
-impl<L: Into<Listen>> IntoListen for L {
-    fn into_listen(self) -> io::Result<Listen> {
-        Ok(self.into())
-    }
-}
-
-impl IntoListen for &str {
-    fn into_listen(self) -> io::Result<Listen> {
-        let addr = self.parse::<SocketAddr>().map_err(|_| {
-            let message = format!("{self:?} is not an address and a port such as 127.0.0.1:7000");
-            io::Error::new(io::ErrorKind::InvalidInput, message)
-        })?;
-        Ok(Listen::new(addr))
     }
 }
 

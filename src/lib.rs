@@ -59,7 +59,8 @@
 //! What a program is written against, in reading order:
 //!
 //! 1. [`Handler`]: the callbacks, and what each may answer. [`Conn`] is one connection lent to a callback, [`Peer`]
-//!    who is at its other end. [`each`] makes a handler of a codec and a function, [`Both`] one of two handlers.
+//!    who is at its other end, of a Unix stream with its [`Credentials`]. [`each`] makes a handler of a codec and a
+//!    function, [`Both`] one of two handlers.
 //! 2. [`codec`]: cutting bytes into frames. Nine codecs, each with its encoder, and [`Decoder`](codec::Decoder) for
 //!    one of your own.
 //! 3. [`Context`]: what a callback may do. Send ([`Sent`] is the answer), broadcast, close ([`Close`] has the ways),
@@ -75,7 +76,7 @@
 //!
 //! | layer | it knows | rests on |
 //! |---|---|---|
-//! | words: `id`, `readiness`, `instant`, `addr`, `backoff`, `bind`, `connect`, `config`, `error`, `options`, `socket`, `source`, `stats`, `wrong` | names, numbers, reasons | nothing |
+//! | words: `id`, `readiness`, `instant`, `addr`, `backoff`, `bind`, `connect`, `config`, `listen`, `error`, `options`, `socket`, `source`, `stats`, `wrong` | names, numbers, reasons | nothing |
 //! | `codec` | bytes and frames | words |
 //! | `conn` | one connection: its states, the tail of its input, its send queue | codec |
 //! | `table` | all connections without their sockets: slots, timers, who needs attention | conn |
@@ -117,7 +118,8 @@
 //! # Platforms
 //!
 //! Unix, and so far only Linux is compiled and tested. Elsewhere on Unix there is no urgent data, as mio cannot ask
-//! kqueue for it; on anything else it does not compile. TCP and UDP over IPv4 and IPv6; Unix sockets and TLS are not
+//! kqueue for it; on anything else it does not compile. TCP and UDP over IPv4 and IPv6, and Unix sockets for streams and
+//! datagrams ([`Listen::unix`], [`Bind::unix`]); their abstract names and [`Peer::credentials`] are Linux's. TLS is not
 //! there yet. The oldest Rust is 1.85. There is no `unsafe` in this crate.
 //!
 //! # More
@@ -150,6 +152,7 @@ mod error;
 mod handler;
 mod id;
 mod instant;
+mod listen;
 mod options;
 mod reactor;
 mod readiness;
@@ -163,7 +166,7 @@ pub use backoff::Backoff;
 pub use bind::{Bind, IntoBind};
 /// What is sent to many without being copied: the type of the crate `bytes`, which `send_bytes` and `broadcast` take.
 pub use bytes::Bytes;
-pub use config::{Config, ConfigError, IntoListen, Listen, OnCap};
+pub use config::{Config, ConfigError, Listen, OnCap};
 pub use conn::state::State;
 pub use connect::Connect;
 pub use context::{Broadcast, ConnInfo, ConnectError, Context, OnSlow, Out, Sent, Stop, TimerError};
@@ -173,9 +176,11 @@ pub use handler::{
 };
 pub use id::{ConnId, DatagramId, ListenerId, SourceId, TimerId};
 pub use instant::Instant;
+pub use listen::IntoListen;
 pub use options::{Keepalive, Options};
 pub use reactor::{Handle, PostError, Reactor, serve};
 pub use readiness::Readiness;
+pub use socket::Credentials;
 pub use source::Source;
 pub use stats::{Calls, Stats};
 

@@ -314,6 +314,18 @@ wrongs! {
     UnboundStaysInPoll,
     /// Options of a connection that is connecting are dropped. F12.
     ConnectingHasNoOptions,
+    /// The path of a Unix socket gets its permissions only after it was bound. K8.
+    UnixModeLate,
+    /// A Unix socket that is in use is taken for one that was left over. K7.
+    UnixLiveRemoved,
+    /// A path is removed although someone else's socket has it now. K7.
+    UnixForeignRemoved,
+    /// What lies behind a descriptor that was sent along is not received. A1, K12.
+    UnixShortTrusted,
+    /// A connect to a Unix listener with a full backlog is not tried again. D9.
+    UnixConnectNotRetried,
+    /// A datagram whose receiver's queue is full is not tried again. D9.
+    UnixDatagramNotRetried,
 }
 
 #[cfg(all(test, switchboard_wrong))]

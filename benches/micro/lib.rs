@@ -32,6 +32,8 @@ pub mod error;
 pub mod id;
 #[path = "../../src/instant.rs"]
 pub mod instant;
+#[path = "../../src/listen.rs"]
+pub mod listen;
 #[expect(dead_code, reason = "as the library has it, and only part of it is measured")]
 #[path = "../../src/options.rs"]
 pub mod options;

@@ -4,11 +4,13 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::mem;
+use std::time::Duration;
 
 use super::{Context, Sent};
 use crate::addr::Addr;
 use crate::bind::{Bind, Membership};
 use crate::id::DatagramId;
+use crate::instant::Instant;
 use crate::options::Options;
 
 /// What waits to be sent from one socket. The bytes of all of it stand behind one another.
@@ -18,6 +20,9 @@ pub(crate) struct Outbox {
     bytes: Vec<u8>,
     /// How many of the bytes are sent already.
     gone: usize,
+    /// Put aside, in order: their receivers take no more for now, and no event will say when they do.
+    pub(crate) aside: VecDeque<Aside>,
+    aside_bytes: usize,
     /// The kernel takes no more for now; an event will say when it does.
     pub(crate) blocked: bool,
     /// It is on the list of what is sent at the end of the turn.
@@ -28,7 +33,42 @@ pub(crate) struct Outbox {
     pub(crate) closing: bool,
 }
 
+/// A datagram that was put aside.
+#[derive(Debug)]
+pub(crate) struct Aside {
+    pub(crate) to: Addr,
+    pub(crate) bytes: Box<[u8]>,
+    pub(crate) since: Instant,
+}
+
 impl Outbox {
+    /// Whether something for that receiver was put aside, behind which more of it must wait.
+    pub(crate) fn is_aside(&self, to: &Addr) -> bool {
+        self.aside.iter().any(|aside| aside.to == *to)
+    }
+
+    /// Puts the first that waits aside, unless that would be more than `max` bytes: then it is dropped, as the answer
+    /// says.
+    pub(crate) fn put_aside(&mut self, max: usize, now: Instant) -> bool {
+        let Some((to, bytes)) = self.front() else { return true };
+        let takes = bytes.len() + OVERHEAD;
+        let fits = self.aside_bytes + takes <= max;
+        if fits {
+            let aside = Aside { to: to.clone(), bytes: bytes.into(), since: now };
+            self.aside.push_back(aside);
+            self.aside_bytes += takes;
+        }
+        self.pop();
+        fits
+    }
+
+    /// Takes what was put aside at `at`.
+    pub(crate) fn take_aside(&mut self, at: usize) -> Option<Aside> {
+        let aside = self.aside.remove(at)?;
+        self.aside_bytes -= aside.bytes.len() + OVERHEAD;
+        Some(aside)
+    }
+
     /// The first that waits.
     pub(crate) fn front(&self) -> Option<(&Addr, &[u8])> {
         let (to, len) = self.waiting.front()?;
@@ -50,8 +90,14 @@ impl Outbox {
         }
     }
 
+    /// How many wait, but for those put aside.
     pub(crate) fn len(&self) -> usize {
         self.waiting.len()
+    }
+
+    /// How many wait in all.
+    pub(crate) fn left(&self) -> usize {
+        self.waiting.len() + self.aside.len()
     }
 
     /// Gives back room that nothing needs.
@@ -63,12 +109,12 @@ impl Outbox {
     }
 
     fn held(&self) -> usize {
-        self.bytes.len() - self.gone
+        self.bytes.len() - self.gone + self.aside_bytes
     }
 }
 
 /// What waits to be sent from all sockets, and what is to be done with them.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Outboxes {
     pub(crate) sockets: BTreeMap<DatagramId, Outbox>,
     /// Those that have something to send, and that nothing was said of yet.
@@ -80,6 +126,26 @@ pub(crate) struct Outboxes {
     pub(crate) count: u32,
     /// Whether there is anything to do that no event will announce, for these or for registered descriptors.
     pub(crate) pending: bool,
+    /// When what was put aside is tried again, and how long after that the next time would be.
+    pub(crate) again: Instant,
+    pub(crate) pause: Duration,
+}
+
+impl Default for Outboxes {
+    fn default() -> Outboxes {
+        Outboxes {
+            sockets: BTreeMap::new(),
+            list: Vec::new(),
+            binds: Vec::new(),
+            closes: Vec::new(),
+            count: 0,
+            options: Vec::new(),
+            memberships: Vec::new(),
+            pending: false,
+            again: Instant::NEVER,
+            pause: Duration::ZERO,
+        }
+    }
 }
 
 impl Outboxes {
@@ -98,6 +164,11 @@ impl Outboxes {
     /// Whether a socket is open, or will be.
     pub(crate) fn is_open(&self, id: DatagramId) -> bool {
         self.sockets.get(&id).is_some_and(|outbox| !outbox.closing)
+    }
+
+    /// Whether anything was put aside.
+    pub(crate) fn any_aside(&self) -> bool {
+        self.sockets.values().any(|outbox| !outbox.aside.is_empty())
     }
 
     /// The kernel may take more from a socket.

@@ -20,7 +20,7 @@ mod out;
 mod send;
 mod source;
 
-pub(crate) use datagram::{Outbox, Outboxes};
+pub(crate) use datagram::{Aside, Outbox, Outboxes};
 pub use info::ConnInfo;
 pub(crate) use lending::Lending;
 pub use out::Out;

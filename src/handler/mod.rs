@@ -22,7 +22,7 @@ use crate::context::Context;
 use crate::error::{Close, CloseReason, Result};
 use crate::id::{ConnId, DatagramId, ListenerId, SourceId};
 use crate::options::Options;
-use crate::socket::Socket;
+use crate::socket::{Credentials, Socket};
 
 /// The frames of a handler's codec. Where they are byte slices, as most codecs' are, a program may as well write
 /// `&[u8]` in its `received`.
@@ -123,6 +123,15 @@ impl<'s> Peer<'s> {
     /// have are better set there ([`Listen::options`](crate::Listen::options)): what it accepts has them already.
     pub fn set(&self, options: &Options) -> io::Result<()> {
         self.socket.set_options(options)
+    }
+
+    /// Who is at the other end of a Unix stream, by what the system knows: the user to decide by, where permissions of
+    /// the path do not say enough, or there are none.
+    ///
+    /// Fails with [`io::ErrorKind::Unsupported`] for anything but a Unix stream, and on systems other than Linux and
+    /// Android so far.
+    pub fn credentials(&self) -> io::Result<Credentials> {
+        self.socket.credentials()
     }
 }
 

@@ -275,6 +275,12 @@ pub trait Stream: Socket {
     /// Receives into `buf`, which is not empty. `Ok(0)` is the peer's end.
     fn recv(&self, buf: &mut [u8]) -> io::Result<usize>;
 
+    /// Whether the last receive, although it did not fill its buffer, may have left something that no event will tell of.
+    #[inline]
+    fn was_cut_short(&self) -> bool {
+        false
+    }
+
     /// Receives the urgent byte, if it has arrived and was not read yet.
     fn recv_urgent(&self) -> io::Result<u8>;
 

@@ -140,6 +140,7 @@ impl<H: Handler, N: Network> Reactor<H, N> {
             ("asked for", Chores::WISHES, self.cx.wishes.any()),
             ("to be accepted", Chores::ACCEPT, self.listeners.iter().any(|listening| listening.ready)),
             ("to be drained", Chores::DRAIN, self.run != Run::Running),
+            ("put aside", Chores::ASIDE, self.cx.datagrams.any_aside()),
         ];
         for (what, chore, is_any) in chores {
             if is_any && !table.chores.any(chore) {

@@ -9,6 +9,7 @@ use std::mem;
 
 use super::attempts::{Race, Stand};
 use super::causes;
+use super::connect_again::Again;
 use super::{Link, Reactor, Run};
 use crate::addr::Addr;
 use crate::conn::state::{State, Step};
@@ -38,6 +39,8 @@ enum Stage<N: Network> {
     Over,
     /// The name is being looked up.
     Lookup(Box<Connect>),
+    /// It could not begin, and is tried again.
+    Again(Box<Again>),
     /// One address is tried.
     One(N::Stream),
     /// Several are.
@@ -54,7 +57,7 @@ impl<N: Network> Attempt<N> {
     /// Its socket, or that of the address that is tried first.
     pub(super) fn stream(&self) -> Option<&N::Stream> {
         match &self.stage {
-            Stage::Over | Stage::Lookup(_) => None,
+            Stage::Over | Stage::Lookup(_) | Stage::Again(_) => None,
             Stage::One(stream) => Some(stream),
             Stage::Race(race) => race.first(),
         }
@@ -67,6 +70,11 @@ impl<N: Network> Attempt<N> {
             Stage::One(stream) => Some(stream.set_options(options)),
             Stage::Race(race) => Some(race.set_options(options)),
             Stage::Lookup(connect) => {
+                connect.options = options.clone().or(mem::take(&mut connect.options));
+                Some(Ok(()))
+            }
+            Stage::Again(again) => {
+                let connect = &mut again.connect;
                 connect.options = options.clone().or(mem::take(&mut connect.options));
                 Some(Ok(()))
             }
@@ -118,9 +126,15 @@ impl<H: Handler, N: Network> Reactor<H, N> {
 
     fn begin_connect(&mut self, connect: Connect, id: ConnId) -> io::Result<Stage<N>> {
         match &connect.to {
-            Target::One(addr) => {
-                open(&mut self.net, &mut self.cx.stats.calls, addr, &connect, id).map(Stage::One)
-            }
+            Target::One(addr) => match open(&mut self.net, &mut self.cx.stats.calls, addr, &connect, id) {
+                Ok(stream) => Ok(Stage::One(stream)),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    let mut again = Again::new(connect);
+                    self.put_off(id, &mut again);
+                    Ok(Stage::Again(Box::new(again)))
+                }
+                Err(error) => Err(error),
+            },
             Target::Any(addrs) => {
                 let addrs = addrs.clone();
                 Ok(Stage::Race(Box::new(Race::new(connect, addrs))))
@@ -150,7 +164,7 @@ impl<H: Handler, N: Network> Reactor<H, N> {
         let Some(attempt) = self.attempts.get_mut(&id) else { return };
         let connect = match mem::replace(&mut attempt.stage, Stage::Over) {
             Stage::Lookup(connect) => connect,
-            other @ (Stage::Over | Stage::One(_) | Stage::Race(_)) => {
+            other @ (Stage::Over | Stage::Again(_) | Stage::One(_) | Stage::Race(_)) => {
                 attempt.stage = other;
                 return;
             }
@@ -190,7 +204,32 @@ impl<H: Handler, N: Network> Reactor<H, N> {
                 self.with_race(id, Race::look);
                 self.cx.table.rearm(id.slot(), &self.cx.config, self.cx.now);
             }
-            Stage::Over | Stage::Lookup(_) => {}
+            Stage::Over | Stage::Lookup(_) | Stage::Again(_) => {}
+        }
+    }
+
+    /// Has a connect tried again after its pause, unless its own time is over before.
+    fn put_off(&mut self, id: ConnId, again: &mut Again) {
+        let slot = &mut self.cx.table.slots[id.slot()];
+        slot.since = again.put_off(self.cx.now).min(slot.since);
+    }
+
+    /// Tries a connect again whose pause is over.
+    #[cold]
+    fn try_again(&mut self, id: ConnId) {
+        let Some(attempt) = self.attempts.get_mut(&id) else { return };
+        let Stage::Again(mut again) = mem::replace(&mut attempt.stage, Stage::Over) else { return };
+        let Target::One(addr) = &again.connect.to else { return };
+        self.cx.table.slots[id.slot()].since = attempt.deadline;
+        match open(&mut self.net, &mut self.cx.stats.calls, addr, &again.connect, id) {
+            Ok(stream) => attempt.stage = Stage::One(stream),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                self.put_off(id, &mut again);
+                if let Some(attempt) = self.attempts.get_mut(&id) {
+                    attempt.stage = Stage::Again(again);
+                }
+            }
+            Err(error) => self.cx.table.end(id.slot(), CloseReason::Io(error)),
         }
     }
 
@@ -200,6 +239,10 @@ impl<H: Handler, N: Network> Reactor<H, N> {
         let wait = match self.attempts.get(&id) {
             Some(Attempt { deadline, stage: Stage::Race(_), .. }) if *deadline > self.cx.now => {
                 self.go_on(id);
+                return self.cx.table.rearm(index, &self.cx.config, self.cx.now);
+            }
+            Some(Attempt { deadline, stage: Stage::Again(_), .. }) if *deadline > self.cx.now => {
+                self.try_again(id);
                 return self.cx.table.rearm(index, &self.cx.config, self.cx.now);
             }
             Some(Attempt { stage: Stage::Lookup(_), .. }) => Wait::Lookup,
@@ -286,7 +329,7 @@ impl<H: Handler, N: Network> Reactor<H, N> {
     pub(super) fn attempt_over(&mut self, id: ConnId, reason: &CloseReason) {
         let attempt = self.attempts.remove(&id).expect("a connection without a link is connecting");
         let descriptors = match &attempt.stage {
-            Stage::Over => 0,
+            Stage::Over | Stage::Again(_) => 0,
             Stage::Lookup(_) => {
                 self.lookups -= 1;
                 self.net.take_back(id);

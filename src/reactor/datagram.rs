@@ -12,6 +12,7 @@ use crate::bind::{Bind, IntoBind};
 use crate::context::Outbox;
 use crate::handler::{Datagram, Handler};
 use crate::id::{ConnId, DatagramId};
+use crate::instant::Instant;
 use crate::net::{Datagram as _, Network};
 use crate::readiness::Readiness;
 use crate::socket::Socket as _;
@@ -150,6 +151,7 @@ impl<H: Handler, N: Network> Reactor<H, N> {
         self.grant_datagram_options();
         self.flush_datagrams();
         for id in mem::take(&mut self.cx.datagrams.closes) {
+            self.send_aside_again_of(id);
             self.flush_datagrams_of(id);
             if let Some(at) = self.bound_at(id) {
                 let closed = self.datagrams.remove(at);
@@ -181,6 +183,11 @@ impl<H: Handler, N: Network> Reactor<H, N> {
         while left > 0 {
             let Some(outbox) = self.cx.datagrams.sockets.get_mut(&id) else { return };
             let Some((to, bytes)) = outbox.front() else { break };
+            if !outbox.aside.is_empty() && outbox.is_aside(to) {
+                self.put_aside(id);
+                left -= 1;
+                continue;
+            }
             self.cx.stats.calls.send_datagram += 1;
             let bound = &mut self.datagrams[at];
             let refused = match bound.socket.send(bytes, to) {
@@ -189,6 +196,15 @@ impl<H: Handler, N: Network> Reactor<H, N> {
                     None
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                // It is the receiver that has no room, and an event would come at once and say nothing of it.
+                Err(error) if error.kind() == ErrorKind::WouldBlock && matches!(to, Addr::Unix(_)) => {
+                    self.put_aside(id);
+                    left -= 1;
+                    if let Some(before) = doubtful.take() {
+                        self.datagram_error(id, &before);
+                    }
+                    continue;
+                }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     self.cx.stats.calls.register += 1;
                     match self.net.watch_room(&bound.socket, id, true) {
@@ -233,13 +249,13 @@ impl<H: Handler, N: Network> Reactor<H, N> {
 
     fn drop_outbox(&mut self, id: DatagramId) {
         if let Some(outbox) = self.cx.datagrams.sockets.remove(&id) {
-            self.cx.stats.datagrams_dropped += outbox.len() as u64;
+            self.cx.stats.datagrams_dropped += outbox.left() as u64;
         }
     }
 
     /// Whether nothing waits to be sent.
     pub(super) fn datagrams_flushed(&self) -> bool {
-        self.cx.datagrams.sockets.values().all(|outbox| outbox.len() == 0)
+        self.cx.datagrams.sockets.values().all(|outbox| outbox.left() == 0)
     }
 
     /// Closes all sockets, after what waits was offered once more.
@@ -280,6 +296,9 @@ impl<H: Handler, N: Network> Reactor<H, N> {
             };
             if outbox.len() > 0 && !outbox.blocked && !(outbox.listed && self.cx.datagrams.pending) {
                 return Err(format!("{id:?} has datagrams that nobody will send"));
+            }
+            if !outbox.aside.is_empty() && self.cx.datagrams.again == Instant::NEVER {
+                return Err(format!("{id:?} has put datagrams aside that nobody will send"));
             }
         }
         Ok(())

@@ -19,7 +19,9 @@ mod audit;
 mod causes;
 mod close;
 mod connect;
+mod connect_again;
 mod datagram;
+mod datagram_again;
 mod driver;
 mod handle;
 mod listening;
@@ -41,13 +43,14 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::Duration;
 
 use crate::addr::Addr;
-use crate::config::{Config, IntoListen};
+use crate::config::Config;
 use crate::conn::tail::{SpareTails, Tail};
 use crate::context::{ConnInfo, Context};
 use crate::error::CloseReason;
 use crate::handler::{Handler, Origin};
 use crate::id::{ConnId, DatagramId, ListenerId};
 use crate::instant::Instant;
+use crate::listen::IntoListen;
 use crate::net::os::{Os, OsStream};
 use crate::net::{Listener as _, Network};
 use crate::stats::Stats;
@@ -135,7 +138,7 @@ impl<H: Handler> Reactor<H> {
         Reactor::with_network(handler, config, Os::new()?)
     }
 
-    /// Takes over a connected TCP stream that someone else opened (`std`'s, `socket2`'s, …). It is made
+    /// Takes over a connected TCP or Unix stream that someone else opened (`std`'s, `socket2`'s, …). It is made
     /// non-blocking; `key` is what `Peer::key` says. `Handler::opened` is called before this returns.
     ///
     /// `Ok(None)` if the handler turned it away.
@@ -143,7 +146,7 @@ impl<H: Handler> Reactor<H> {
         self.adopt_stream(OsStream::adopt(stream.into())?, key)
     }
 
-    /// Takes over a UDP socket that someone else opened, bound or connected. It is made non-blocking; `key` is what
+    /// Takes over a UDP or Unix socket for datagrams that someone else opened, bound or connected. It is made non-blocking; `key` is what
     /// `Datagram::key` says. Anything else is refused with [`io::ErrorKind::InvalidInput`].
     pub fn adopt_datagram(&mut self, socket: impl Into<OwnedFd>, key: u64) -> io::Result<DatagramId> {
         self.check_running()?;
@@ -153,8 +156,9 @@ impl<H: Handler> Reactor<H> {
         Ok(id)
     }
 
-    /// Takes over a listening TCP socket that someone else opened (systemd, a parent process). It is made
-    /// non-blocking. Anything else is refused with [`io::ErrorKind::InvalidInput`].
+    /// Takes over a listening TCP or Unix socket that someone else opened (systemd, a parent process). It is made
+    /// non-blocking. Anything else is refused with [`io::ErrorKind::InvalidInput`]. The path of a Unix listener stays
+    /// when it is closed: who bound it may listen there again.
     pub fn adopt_listener(&mut self, listener: impl Into<OwnedFd>, key: u64) -> io::Result<ListenerId> {
         self.check_running()?;
         let id = self.cx.wishes.next_listener();

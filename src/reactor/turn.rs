@@ -94,6 +94,9 @@ impl<H: Handler, N: Network> Reactor<H, N> {
         if any(self, Chores::WISHES.or(Chores::DRAIN)) {
             self.grant_wishes();
         }
+        if any(self, Chores::ASIDE) && self.cx.datagrams.again <= self.cx.now {
+            self.send_aside_again();
+        }
         if self.cx.datagrams.pending {
             self.grant_datagrams();
             self.grant_sources();
@@ -148,7 +151,7 @@ impl<H: Handler, N: Network> Reactor<H, N> {
     #[inline]
     fn next_deadline(&mut self) -> Instant {
         let mut next = Instant::NEVER;
-        if self.cx.table.chores.any(Chores::ACCEPT.or(Chores::DRAIN)) {
+        if self.cx.table.chores.any(Chores::ACCEPT.or(Chores::DRAIN).or(Chores::ASIDE)) {
             next = self.next_of_loop();
         }
         let table = &mut self.cx.table;
@@ -161,10 +164,10 @@ impl<H: Handler, N: Network> Reactor<H, N> {
         next
     }
 
-    /// When accepting is tried again, or a drain ends.
+    /// When accepting is tried again, or datagrams that were put aside are, or a drain ends.
     #[cold]
     fn next_of_loop(&self) -> Instant {
-        let retry = self.accept_retry().unwrap_or(Instant::NEVER);
+        let retry = self.accept_retry().unwrap_or(Instant::NEVER).min(self.cx.datagrams.again);
         if let Run::Draining(deadline) = self.run { retry.min(deadline) } else { retry }
     }
 

@@ -14,9 +14,9 @@ use super::network::{Actor, SERVER, SimNet, World};
 use super::report::{Failure, Report};
 use super::scenario::{Call, Client, NewClient, Scenario, TIME_MAX};
 use super::watch::Watched;
-use crate::config::IntoListen;
 use crate::context::Stop;
 use crate::handler::Handler;
+use crate::listen::IntoListen;
 use crate::reactor::Reactor;
 
 /// How many steps a run may take.
@@ -75,7 +75,7 @@ impl<H: Handler + 'static> Run<H> {
         let mut first = None;
         for listen in listens.unwrap_or_else(|| vec![SERVER.into_listen()]) {
             let listen = listen.map_err(|error| fail(format!("the server cannot listen: {error}")))?;
-            let addr = listen.addr;
+            let addr = listen.addr.clone();
             let listened = reactor.listen(listen).and_then(|listener| reactor.local_addr(listener));
             let listened = listened.map_err(|error| {
                 let ip = SERVER.ip();

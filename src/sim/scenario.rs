@@ -18,9 +18,10 @@ use super::report::{Failure, Report};
 use super::run::Run;
 use super::script::Script;
 use super::tape::Tape;
-use crate::config::{Config, IntoListen};
+use crate::config::Config;
 use crate::context::Context;
 use crate::handler::Handler;
+use crate::listen::IntoListen;
 
 /// How large buffers may be: what Linux lets anybody set is less.
 const BUFFER_MAX: usize = 1 << 30;

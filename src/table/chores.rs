@@ -21,6 +21,8 @@ impl Chores {
     pub(crate) const ACCEPT: Chores = Chores(1 << 4);
     /// The reactor drains or has stopped.
     pub(crate) const DRAIN: Chores = Chores(1 << 5);
+    /// Datagrams were put aside until their receivers have room.
+    pub(crate) const ASIDE: Chores = Chores(1 << 6);
 
     /// Any of these is reason enough for a poll not to wait.
     pub(crate) const AT_ONCE: Chores = Chores::READY.or(Chores::FLUSH).or(Chores::CLOSE).or(Chores::WISHES);
@@ -58,8 +60,15 @@ mod tests {
 
     #[test]
     fn every_chore_is_a_bit_of_its_own_and_can_be_put_in_and_taken_out() {
-        let all =
-            [Chores::READY, Chores::FLUSH, Chores::CLOSE, Chores::WISHES, Chores::ACCEPT, Chores::DRAIN];
+        let all = [
+            Chores::READY,
+            Chores::FLUSH,
+            Chores::CLOSE,
+            Chores::WISHES,
+            Chores::ACCEPT,
+            Chores::DRAIN,
+            Chores::ASIDE,
+        ];
         let mut set = Chores::default();
         for chore in all {
             assert!(!set.any(chore) && !chore.is_none(), "{chore:?}");

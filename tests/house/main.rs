@@ -28,6 +28,7 @@ const LAYERS: &[Layer] = &[
             "bind",
             "connect",
             "config",
+            "listen",
             "error",
             "options",
             "socket",

@@ -98,16 +98,16 @@ fn a_socket_that_someone_else_opened_is_served_with_what_waits_there() {
 }
 
 #[test]
-fn what_is_no_udp_socket_is_not_adopted() {
+fn what_takes_no_datagrams_is_not_adopted() {
     let mut reactor = made();
     let listener = TcpListener::bind(local()).expect("a free port");
     let stream = TcpStream::connect(listener.local_addr().expect("bound")).expect("connected");
-    let (one, _two) = std::os::unix::net::UnixDatagram::pair().expect("a pair");
+    let (one, _two) = std::os::unix::net::UnixStream::pair().expect("a pair");
     let (pipe, _end) = rustix::pipe::pipe().expect("a pipe");
     for fd in [OwnedFd::from(listener), stream.into(), one.into(), pipe] {
         let error = reactor.adopt_datagram(fd, 0).expect_err("none");
         assert_eq!(error.kind(), ErrorKind::InvalidInput);
-        assert_eq!(error.to_string(), "the descriptor is no UDP socket");
+        assert_eq!(error.to_string(), "the descriptor is no UDP or Unix socket for datagrams");
     }
 }
 

@@ -339,5 +339,7 @@ fn a_text_that_is_no_address_is_named() {
     let mut reactor = Reactor::new(datagrams(|_, _| ()), Config::default()).expect("a reactor can be made");
     let error = reactor.bind("localhost:7000").expect_err("a name");
     assert_eq!(error.kind(), ErrorKind::InvalidInput);
-    assert_eq!(error.to_string(), "\"localhost:7000\" is not an address and a port such as 127.0.0.1:7000");
+    let expected =
+        "\"localhost:7000\" is not an address and a port such as 127.0.0.1:7000, nor unix: and a path";
+    assert_eq!(error.to_string(), expected);
 }

@@ -12,6 +12,7 @@ mod signals;
 mod source;
 mod tcp;
 mod udp;
+mod unix;
 
 #[cfg(feature = "signals")]
 pub(crate) use signal_hook::consts as signal_numbers;

@@ -1,23 +1,28 @@
-//! TCP sockets of the operating system, non-blocking and close-on-exec from the first moment.
+//! Streams of the operating system, TCP's and Unix's, non-blocking and close-on-exec from the first moment.
 //!
-//! It knows the system calls and their flags. It does not know when to make them.
+//! It knows the system calls and their flags, which are the same for both once a stream is connected. It does not know
+//! when to make them, nor what is particular about Unix sockets: that is `unix`.
 
-use std::io::{self, IoSlice};
+use std::cell::Cell;
+use std::io::{self, IoSlice, IoSliceMut};
 use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::time::Duration;
 
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, RecvFlags, SendAncillaryBuffer, SendFlags, SocketAddrAny, SocketFlags};
+use rustix::net::{
+    AddressFamily, RecvAncillaryBuffer, RecvFlags, ReturnFlags, SendAncillaryBuffer, SendFlags,
+    SocketAddrAny, SocketAddrUnix, SocketFlags,
+};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
-use super::options::{self, Kind};
-use crate::addr::Addr;
+use super::{options, unix};
+use crate::addr::{Addr, UnixAddr};
 use crate::config::Listen;
 use crate::connect::Connect;
 use crate::net::{Listener, Stream};
 use crate::options::{Options, Transport};
-use crate::socket;
+use crate::socket::{self, Credentials};
 
 /// A sent byte to a dead peer is an error to read, not a signal that ends the process.
 #[cfg(not(target_vendor = "apple"))]
@@ -25,29 +30,54 @@ const SEND: SendFlags = SendFlags::NOSIGNAL;
 #[cfg(target_vendor = "apple")]
 const SEND: SendFlags = SendFlags::empty();
 
-/// A TCP connection of the operating system.
+/// A TCP or Unix connection of the operating system.
 #[derive(Debug)]
-pub struct OsStream(OwnedFd);
+pub struct OsStream {
+    fd: OwnedFd,
+    kind: Cell<Kind>,
+}
+
+/// What a receive has to look out for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Kind {
+    Tcp,
+    Unix,
+    /// The last receive stopped where the peer sent something besides bytes, and there may be more behind.
+    UnixCut,
+}
 
 impl OsStream {
+    fn new(fd: OwnedFd, kind: Kind) -> OsStream {
+        OsStream { fd, kind: Cell::new(kind) }
+    }
+
     /// Takes over a stream that someone else opened.
     pub(crate) fn adopt(stream: OwnedFd) -> io::Result<OsStream> {
+        if SockRef::from(&stream).r#type()? != Type::STREAM {
+            let message = "the descriptor is no socket of a stream";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+        }
         rustix::io::ioctl_fionbio(&stream, true)?;
         #[cfg(target_vendor = "apple")]
         SockRef::from(&stream).set_nosigpipe(true)?;
-        Ok(OsStream(stream))
+        let is_unix = SockRef::from(&stream).local_addr()?.is_unix();
+        Ok(OsStream::new(stream, if is_unix { Kind::Unix } else { Kind::Tcp }))
     }
 
     /// Begins to connect.
     pub(crate) fn connect(addr: &Addr, how: &Connect) -> io::Result<OsStream> {
-        let Some(addr) = addr.socket_addr() else {
-            let message = format!("{addr} is no address that can be connected to");
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+        let addr = match addr {
+            Addr::Ip(addr) => *addr,
+            Addr::Unix(addr) => return Ok(OsStream::new(unix::connect(addr, &how.options)?, Kind::Unix)),
+            Addr::Unnamed => {
+                let message = format!("{addr} is no address that can be connected to");
+                return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+            }
         };
         let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
         socket.set_nonblocking(true)?;
         socket.set_tcp_nodelay(how.options.nodelay.unwrap_or(true))?;
-        options::set(&socket, kind(addr), &how.options)?;
+        options::set(&socket, options_of(addr), &how.options)?;
         #[cfg(target_vendor = "apple")]
         socket.set_nosigpipe(true)?;
         if let Some(local) = how.local {
@@ -56,35 +86,53 @@ impl OsStream {
         }
         match rustix::net::connect(&socket, &addr) {
             // Interrupted, the attempt goes on all the same.
-            Ok(()) | Err(Errno::INPROGRESS | Errno::INTR) => Ok(OsStream(socket.into())),
+            Ok(()) | Err(Errno::INPROGRESS | Errno::INTR) => Ok(OsStream::new(socket.into(), Kind::Tcp)),
             Err(error) => Err(error.into()),
         }
     }
 }
 
+impl OsStream {
+    /// A receive stops where descriptors lie between the bytes, although there are more, and no event will tell of those.
+    /// Nobody asked for descriptors: without room for them the kernel closes them, and says that it did.
+    #[inline(never)]
+    fn recv_unix(&self, buf: &mut [u8]) -> io::Result<usize> {
+        let mut nothing = RecvAncillaryBuffer::default();
+        let message =
+            rustix::net::recvmsg(&self.fd, &mut [IoSliceMut::new(buf)], &mut nothing, RecvFlags::empty())?;
+        let is_cut = message.flags.contains(ReturnFlags::CTRUNC);
+        self.kind.set(if is_cut { Kind::UnixCut } else { Kind::Unix });
+        Ok(message.bytes)
+    }
+}
+
 impl AsFd for OsStream {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
+        self.fd.as_fd()
     }
 }
 
 impl AsRawFd for OsStream {
     fn as_raw_fd(&self) -> RawFd {
-        self.0.as_raw_fd()
+        self.fd.as_raw_fd()
     }
 }
 
 impl socket::Socket for OsStream {
     fn local_addr(&self) -> io::Result<Addr> {
-        SockRef::from(&self.0).local_addr().map(|addr| name(&addr))
+        SockRef::from(&self.fd).local_addr().map(|addr| name(&addr))
+    }
+
+    fn credentials(&self) -> io::Result<Credentials> {
+        unix::credentials(&self.fd)
     }
 
     fn options(&self) -> io::Result<Options> {
-        options::get(&self.0, Kind::of(&self.0)?)
+        options::get(&self.fd, options::Kind::of(&self.fd)?)
     }
 
     fn set_options(&self, options: &Options) -> io::Result<()> {
-        options::set(&self.0, Kind::of(&self.0)?, options)
+        options::set(&self.fd, options::Kind::of(&self.fd)?, options)
     }
 }
 
@@ -93,15 +141,23 @@ impl Stream for OsStream {
     fn recv(&self, buf: &mut [u8]) -> io::Result<usize> {
         // An empty buffer would make every stream look ended.
         debug_assert!(!buf.is_empty());
-        match rustix::net::recv(&self.0, buf, RecvFlags::empty()) {
+        if self.kind.get() != Kind::Tcp {
+            return self.recv_unix(buf);
+        }
+        match rustix::net::recv(&self.fd, buf, RecvFlags::empty()) {
             Ok((received, _)) => Ok(received),
             Err(error) => failed(error),
         }
     }
 
+    #[inline]
+    fn was_cut_short(&self) -> bool {
+        self.kind.get() == Kind::UnixCut && !wrong!(UnixShortTrusted)
+    }
+
     fn recv_urgent(&self) -> io::Result<u8> {
         let mut byte = [0];
-        match rustix::net::recv(&self.0, &mut byte[..], RecvFlags::OOB)?.0 {
+        match rustix::net::recv(&self.fd, &mut byte[..], RecvFlags::OOB)?.0 {
             0 => Err(io::ErrorKind::UnexpectedEof.into()),
             _ => Ok(byte[0]),
         }
@@ -109,28 +165,28 @@ impl Stream for OsStream {
 
     #[inline]
     fn send(&self, bytes: &[u8]) -> io::Result<usize> {
-        rustix::net::send(&self.0, bytes, SEND).or_else(failed)
+        rustix::net::send(&self.fd, bytes, SEND).or_else(failed)
     }
 
     fn send_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         // Not writev: it cannot be told to leave SIGPIPE alone.
-        Ok(rustix::net::sendmsg(&self.0, slices, &mut SendAncillaryBuffer::default(), SEND)?)
+        Ok(rustix::net::sendmsg(&self.fd, slices, &mut SendAncillaryBuffer::default(), SEND)?)
     }
 
     fn shutdown(&self) -> io::Result<()> {
-        Ok(rustix::net::shutdown(&self.0, rustix::net::Shutdown::Write)?)
+        Ok(rustix::net::shutdown(&self.fd, rustix::net::Shutdown::Write)?)
     }
 
     fn reset_on_close(&self) -> io::Result<()> {
-        SockRef::from(&self.0).set_linger(Some(Duration::ZERO))
+        SockRef::from(&self.fd).set_linger(Some(Duration::ZERO))
     }
 
     fn take_error(&self) -> io::Result<Option<io::Error>> {
-        SockRef::from(&self.0).take_error()
+        SockRef::from(&self.fd).take_error()
     }
 
     fn peer_addr(&self) -> io::Result<Addr> {
-        SockRef::from(&self.0).peer_addr().map(|addr| name(&addr))
+        SockRef::from(&self.fd).peer_addr().map(|addr| name(&addr))
     }
 }
 
@@ -140,50 +196,86 @@ fn failed(error: Errno) -> io::Result<usize> {
     Err(error.into())
 }
 
-/// A listening TCP socket of the operating system.
+/// A listening TCP or Unix socket of the operating system.
 #[derive(Debug)]
-pub struct OsListener(OwnedFd);
+pub struct OsListener {
+    /// The path it was bound to, if it is one. Above the descriptor, so that it is gone first: as long as the socket
+    /// is open, nobody takes the path for left over and removes it, too.
+    _name: Option<unix::Name>,
+    fd: OwnedFd,
+    kind: Kind,
+    /// What is accepted by a Unix listener does not inherit it.
+    send_buffer_size: Option<usize>,
+}
 
 impl OsListener {
     /// Opens, binds and listens.
     pub(crate) fn open(listen: &Listen) -> io::Result<OsListener> {
-        let socket = Socket::new(Domain::for_address(listen.addr), Type::STREAM, Some(Protocol::TCP))?;
+        match &listen.addr {
+            Addr::Ip(addr) => OsListener::open_tcp(*addr, listen),
+            Addr::Unix(addr) => OsListener::open_unix(addr, listen),
+            Addr::Unnamed => Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "nobody could connect to a listener without a name",
+            )),
+        }
+    }
+
+    fn open_unix(addr: &UnixAddr, listen: &Listen) -> io::Result<OsListener> {
+        let socket = unix::open(Type::STREAM)?;
+        options::set(&socket, unix::OPTIONS, &listen.options)?;
+        let name = unix::bind(&socket, addr, listen.mode)?;
+        socket.listen(i32::try_from(listen.backlog).unwrap_or(i32::MAX))?;
+        Ok(OsListener {
+            _name: name,
+            fd: socket.into(),
+            kind: Kind::Unix,
+            send_buffer_size: listen.options.send_buffer_size,
+        })
+    }
+
+    fn open_tcp(addr: SocketAddr, listen: &Listen) -> io::Result<OsListener> {
+        let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
         socket.set_nonblocking(true)?;
         socket.set_reuse_address(listen.reuse_address)?;
         if listen.reuse_port {
             socket.set_reuse_port(true)?;
         }
-        if let (Some(on), SocketAddr::V6(_)) = (listen.only_v6, listen.addr) {
+        if let (Some(on), SocketAddr::V6(_)) = (listen.only_v6, addr) {
             socket.set_only_v6(on)?;
         }
         socket.set_tcp_nodelay(listen.options.nodelay.unwrap_or(true))?;
-        options::set(&socket, kind(listen.addr), &listen.options)?;
-        socket.bind(&listen.addr.into())?;
+        options::set(&socket, options_of(addr), &listen.options)?;
+        socket.bind(&addr.into())?;
         socket.listen(i32::try_from(listen.backlog).unwrap_or(i32::MAX))?;
-        Ok(OsListener(socket.into()))
+        Ok(OsListener { _name: None, fd: socket.into(), kind: Kind::Tcp, send_buffer_size: None })
     }
 
-    /// Takes over a listener that someone else opened. What is no listening TCP socket is refused here: as a
-    /// listener, every accept of it would fail.
+    /// Takes over a listener that someone else opened. What is no listening TCP or Unix socket is refused here: as a
+    /// listener, every accept of it would fail. A path stays: who bound it may listen there again.
     pub(crate) fn adopt(listener: OwnedFd) -> io::Result<OsListener> {
-        if SockRef::from(&listener).local_addr()?.as_socket().is_none() || !listens(&listener)? {
-            let message = "the descriptor is no listening TCP socket";
+        let socket = SockRef::from(&listener);
+        let addr = socket.local_addr()?;
+        let family = addr.as_socket().is_some() || addr.is_unix();
+        if !family || socket.r#type()? != Type::STREAM || !listens(&listener)? {
+            let message = "the descriptor is no listening TCP or Unix socket";
             return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
         }
         rustix::io::ioctl_fionbio(&listener, true)?;
-        Ok(OsListener(listener))
+        let kind = if addr.is_unix() { Kind::Unix } else { Kind::Tcp };
+        Ok(OsListener { _name: None, fd: listener, kind, send_buffer_size: None })
     }
 }
 
 impl AsFd for OsListener {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
+        self.fd.as_fd()
     }
 }
 
 impl AsRawFd for OsListener {
     fn as_raw_fd(&self) -> RawFd {
-        self.0.as_raw_fd()
+        self.fd.as_raw_fd()
     }
 }
 
@@ -192,7 +284,7 @@ impl Listener for OsListener {
 
     #[inline]
     fn accept(&self) -> io::Result<(OsStream, Addr)> {
-        let (stream, addr) = accept(&self.0)?;
+        let (stream, addr) = accept(&self.fd)?;
         // Each kind by itself: put together at once they are put together byte by byte.
         let addr = match addr.as_ref().map(SocketAddrAny::address_family) {
             Some(AddressFamily::INET) => {
@@ -203,13 +295,19 @@ impl Listener for OsListener {
                 let v6 = addr.and_then(|addr| SocketAddrV6::try_from(addr).ok());
                 v6.map_or(Addr::Unnamed, name_v6)
             }
+            Some(AddressFamily::UNIX) => {
+                unix::from_system(addr.and_then(|addr| SocketAddrUnix::try_from(addr).ok()))
+            }
             Some(_) | None => Addr::Unnamed,
         };
-        Ok((OsStream(stream), addr))
+        if let Some(bytes) = self.send_buffer_size {
+            SockRef::from(&stream).set_send_buffer_size(bytes)?;
+        }
+        Ok((OsStream::new(stream, self.kind), addr))
     }
 
     fn local_addr(&self) -> io::Result<Addr> {
-        SockRef::from(&self.0).local_addr().map(|addr| name(&addr))
+        SockRef::from(&self.fd).local_addr().map(|addr| name(&addr))
     }
 }
 
@@ -245,12 +343,13 @@ fn name_v6(addr: SocketAddrV6) -> Addr {
     Addr::from(SocketAddr::V6(addr))
 }
 
-fn kind(addr: SocketAddr) -> Kind {
-    Kind { transport: Transport::Tcp, is_v6: addr.is_ipv6() }
+/// What options a socket of that family has.
+fn options_of(addr: SocketAddr) -> options::Kind {
+    options::Kind { transport: Transport::Tcp, is_v6: addr.is_ipv6() }
 }
 
 fn name(addr: &socket2::SockAddr) -> Addr {
-    addr.as_socket().map_or(Addr::Unnamed, Addr::from)
+    addr.as_socket().map_or_else(|| unix::name(addr), Addr::from)
 }
 
 #[cfg(test)]

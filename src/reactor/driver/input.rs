@@ -140,7 +140,8 @@ impl<H: Handler, N: Network> Reactor<H, N> {
         if wrong!(FullReceiveTrusted) {
             slot.odd.clear(Odd::UNREAD);
         }
-        if n < offered && !slot.odd.any(Odd::READ_AGAIN) {
+        let link = self.links[index].as_ref().expect("a slot in use has its link");
+        if n < offered && !slot.odd.any(Odd::READ_AGAIN) && !link.stream.was_cut_short() {
             slot.odd.clear(Odd::UNREAD);
         }
         Some(n)
@@ -349,7 +350,7 @@ impl<H: Handler, N: Network> Reactor<H, N> {
                     bytes = bytes.saturating_sub(n);
                     slot.received += n as u64;
                     self.cx.stats.received += n as u64;
-                    if n < room && !slot.odd.any(Odd::READ_AGAIN) {
+                    if n < room && !slot.odd.any(Odd::READ_AGAIN) && !link.stream.was_cut_short() {
                         slot.odd.clear(Odd::UNREAD);
                     }
                 }

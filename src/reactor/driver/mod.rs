@@ -58,7 +58,8 @@ impl<H: Handler, N: Network> Reactor<H, N> {
         let mut conn = Conn { id, codec: &mut link.codec, session: &mut link.session };
         let done = deliver(&mut self.handler, &mut self.cx, &mut conn, &buf[..n]);
 
-        let whole = matches!(done.pause, Pause::Whole) && n < buf.len();
+        let all = n < buf.len() && !link.stream.was_cut_short();
+        let whole = matches!(done.pause, Pause::Whole) && all;
         let slot = &mut self.cx.table.slots[index];
         if !whole || !slot.odd.is_none() || !self.cx.fresh.is_empty() {
             self.finish_visit(id, n, done);
@@ -120,6 +121,8 @@ impl<H: Handler, N: Network> Reactor<H, N> {
         self.keep(index, &buf[fed.used..n], &fed);
         let filled = n == buf.len() && !wrong!(FullReceiveTrusted);
         self.recv_buf = buf;
+        let link = self.links[index].as_ref().expect("a slot in use has its link");
+        let filled = filled || link.stream.was_cut_short();
         let slot = &mut self.cx.table.slots[index];
         if filled {
             slot.odd.set(Odd::UNREAD);

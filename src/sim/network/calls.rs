@@ -34,7 +34,7 @@ impl World {
     }
 
     pub(super) fn listen(&mut self, host: usize, listen: &Listen) -> Result<SockId> {
-        let addr = listen.addr;
+        let Some(addr) = listen.addr.socket_addr() else { return Err(Errno::EINVAL) };
         let here = &self.hosts[host];
         if here.descriptors >= here.descriptors_max {
             return Err(Errno::EMFILE);

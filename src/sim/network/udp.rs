@@ -96,7 +96,8 @@ impl World {
         if here.descriptors >= here.descriptors_max {
             return Err(Errno::EMFILE);
         }
-        let mut local = self.seen_outside(host, bind.addr);
+        let Some(addr) = bind.addr.socket_addr() else { return Err(Errno::EINVAL) };
+        let mut local = self.seen_outside(host, addr);
         if local.ip() != here.addr {
             return Err(Errno::EADDRNOTAVAIL);
         }
@@ -112,7 +113,8 @@ impl World {
         if way > 0 {
             return Err(if way == 1 { Errno::ENOSPC } else { Errno::ENOMEM });
         }
-        let peer = bind.peer.map(|peer| self.seen_outside(host, peer));
+        let peer = bind.peer.as_ref().and_then(Addr::socket_addr);
+        let peer = peer.map(|peer| self.seen_outside(host, peer));
         let number = u32::try_from(self.ports.list.len()).unwrap_or(u32::MAX);
         self.ports.list.push(Port {
             host,

@@ -101,7 +101,7 @@ impl<'a> Script<'a> {
 
     /// Makes a listener and closes it, to see whether the address is free.
     pub(super) fn try_listen(&mut self, listen: &Listen) {
-        let addr = self.name_of(&listen.addr.into());
+        let addr = self.name_of(&listen.addr);
         let answer = match self.rig.listen(listen) {
             Ok(host) => {
                 self.rig.unlisten(host);
