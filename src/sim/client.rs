@@ -5,12 +5,12 @@
 
 use std::cell::RefCell;
 use std::fmt;
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
 use super::errno::Errno;
-use super::network::{Actor, Received, SERVER, SimNet, SockId};
+use super::network::{Actor, MILLI, Received, SERVER, SimNet, SockId};
+use crate::addr::Addr;
 use crate::instant::Instant;
 
 /// What a client waits for.
@@ -98,7 +98,7 @@ pub struct Peer<'a> {
     sock: Option<SockId>,
     report: &'a mut ClientReport,
     refused: Option<Errno>,
-    to: SocketAddr,
+    to: &'a Addr,
 }
 
 impl fmt::Debug for Peer<'_> {
@@ -114,7 +114,7 @@ impl Peer<'_> {
     }
 
     /// Where it connects to.
-    pub fn to(&self) -> SocketAddr {
+    pub fn to(&self) -> &Addr {
         self.to
     }
 
@@ -243,7 +243,7 @@ pub(super) type Reports = Rc<RefCell<Vec<Rc<RefCell<ClientReport>>>>>;
 pub(super) struct ClientActor {
     host: SimNet,
     number: u32,
-    to: SocketAddr,
+    to: Addr,
     begin_at: u64,
     begun: bool,
     sock: Option<SockId>,
@@ -256,7 +256,7 @@ impl ClientActor {
     /// Puts a client on a host of its own.
     pub(super) fn add(
         host: SimNet,
-        to: SocketAddr,
+        to: Addr,
         begin_at: Duration,
         program: Program,
     ) -> Rc<RefCell<ClientReport>> {
@@ -286,7 +286,7 @@ impl ClientActor {
         let actor = ClientActor {
             host,
             number,
-            to: SERVER,
+            to: SERVER.into(),
             begin_at: 0,
             begun: true,
             sock: Some(sock),
@@ -300,9 +300,13 @@ impl ClientActor {
     fn begin(&mut self) {
         self.begun = true;
         let connected =
-            self.host.world().borrow_mut().client_connect(self.host.number(), self.to, self.number);
+            self.host.world().borrow_mut().client_connect(self.host.number(), &self.to, self.number);
         match connected {
             Ok(sock) => self.sock = Some(sock),
+            Err(Errno::EAGAIN) => {
+                // The backlog of a Unix listener is full, and nobody says when it is not.
+                (self.begun, self.begin_at) = (false, self.host.world().borrow().now + MILLI);
+            }
             Err(error) => {
                 // Nothing but a fault lets a client's connect fail at once.
                 self.report.borrow_mut().cut = true;
@@ -338,6 +342,9 @@ impl Actor for ClientActor {
         }
         if !self.begun {
             self.begin();
+            if !self.begun {
+                return self.host.world().borrow_mut().act_in(self.number, MILLI);
+            }
         }
         if self.report.borrow().done {
             return;
@@ -345,7 +352,7 @@ impl Actor for ClientActor {
         self.look();
         let mut report = self.report.borrow_mut();
         let (sock, refused) = (self.sock, self.refused);
-        let mut peer = Peer { net: &self.host, sock, report: &mut report, refused, to: self.to };
+        let mut peer = Peer { net: &self.host, sock, report: &mut report, refused, to: &self.to };
         let next = (self.program)(&mut peer);
         self.sock = peer.sock;
         match next {

@@ -49,6 +49,7 @@ errnos! {
     ENODEV "no such device" Other,
     ENFILE "too many open files in system" Other,
     ENOBUFS "no buffer space available" Other,
+    ENOENT "no such file or directory" NotFound,
     ENOMEM "cannot allocate memory" OutOfMemory,
     ENOSPC "no space left on device" StorageFull,
     ENOTCONN "socket is not connected" NotConnected,

@@ -14,6 +14,7 @@ use super::network::{Actor, SERVER, SimNet, World};
 use super::report::{Failure, Report};
 use super::scenario::{Call, Client, NewClient, Scenario, TIME_MAX};
 use super::watch::Watched;
+use crate::addr::Addr;
 use crate::context::Stop;
 use crate::handler::Handler;
 use crate::listen::IntoListen;
@@ -53,6 +54,7 @@ impl<H: Handler + 'static> Run<H> {
             host,
             handler,
             config,
+            listen_first,
             listens,
             clients,
             mut calls,
@@ -73,7 +75,7 @@ impl<H: Handler + 'static> Run<H> {
         let mut reactor = Reactor::with_network(Watched::new(handler, &host), config, host.clone())
             .map_err(|error| fail(format!("the reactor cannot be made: {error}")))?;
         let mut first = None;
-        for listen in listens.unwrap_or_else(|| vec![SERVER.into_listen()]) {
+        for listen in listens.unwrap_or_else(|| vec![listen_first.unwrap_or_else(|| SERVER.into_listen())]) {
             let listen = listen.map_err(|error| fail(format!("the server cannot listen: {error}")))?;
             let addr = listen.addr.clone();
             let listened = reactor.listen(listen).and_then(|listener| reactor.local_addr(listener));
@@ -83,7 +85,7 @@ impl<H: Handler + 'static> Run<H> {
                     "the server, which is {ip} and every loopback address, cannot listen on {addr}: {error}"
                 ))
             })?;
-            first = first.or(listened.socket_addr());
+            first = first.or(Some(listened));
         }
         {
             let mut world = world.borrow_mut();
@@ -96,7 +98,12 @@ impl<H: Handler + 'static> Run<H> {
             other(SimNet::new(&world, false), &reports).map_err(fail)?;
         }
         for (number, NewClient { at, to, does }) in clients.into_iter().enumerate() {
-            let to = to.or(first).unwrap_or(SERVER);
+            let to = to.or_else(|| first.clone()).unwrap_or_else(|| SERVER.into());
+            // Only another process of the same machine sees its Unix sockets.
+            let place = match &to {
+                Addr::Unix(_) => host.beside(),
+                Addr::Ip(_) | Addr::Unnamed => SimNet::new(&world, false),
+            };
             let program: Program = match does {
                 Client::Program(program) => program,
                 Client::Script(mut script) => {
@@ -104,7 +111,7 @@ impl<H: Handler + 'static> Run<H> {
                     Box::new(move |peer| script.play(peer))
                 }
             };
-            reports.borrow_mut().push(ClientActor::add(SimNet::new(&world, false), to, at, program));
+            reports.borrow_mut().push(ClientActor::add(place, to, at, program));
         }
         calls.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
         for (at, _) in &calls {
@@ -286,6 +293,10 @@ impl<H: Handler + 'static> Run<H> {
         let descriptors = self.host.descriptors();
         if descriptors > 0 {
             return Err(self.failure(format!("{descriptors} descriptors are left open")));
+        }
+        let names = self.host.names();
+        if names > 0 {
+            return Err(self.failure(format!("{names} names of Unix sockets stay behind")));
         }
         Ok(())
     }

@@ -13,12 +13,13 @@ use super::caught::is_catching;
 use super::client::{Acceptor, ClientReport, Next, Peer, Program, Reports};
 use super::faults::Faults;
 use super::host::ReactorActor;
-use super::network::{Pipe, Route, SimNet, World};
+use super::network::{Name, Pipe, Route, SimNet, World};
 use super::report::{Failure, Report};
 use super::run::Run;
 use super::script::Script;
 use super::tape::Tape;
-use crate::config::Config;
+use crate::addr::{Addr, UnixAddr};
+use crate::config::{Config, Listen};
 use crate::context::Context;
 use crate::handler::Handler;
 use crate::listen::IntoListen;
@@ -50,6 +51,8 @@ pub(super) const TIME_MAX: Duration = Duration::from_secs(3600);
 /// ```
 pub struct Sim {
     pub(super) world: Rc<RefCell<World>>,
+    /// Where the server listens, if not on [`SERVER`](super::SERVER).
+    pub(super) listens: Option<io::Result<Listen>>,
 }
 
 impl Sim {
@@ -67,12 +70,20 @@ impl Sim {
     }
 
     pub(super) fn unrecorded(tape: Tape) -> Sim {
-        Sim { world: Rc::new(RefCell::new(World::new(tape))) }
+        Sim { world: Rc::new(RefCell::new(World::new(tape))), listens: None }
     }
 
     /// Choices from the tape of this run, for a handler that leaves something to chance.
     pub fn choices(&self) -> Choices {
         Choices { world: Rc::clone(&self.world) }
+    }
+
+    /// Has the server listen here instead of on [`SERVER`](super::SERVER), unless its scenario says otherwise: to run one
+    /// scenario on TCP and on a Unix socket.
+    #[must_use]
+    pub fn listen(mut self, addr: impl IntoListen) -> Sim {
+        self.listens = Some(addr.into_listen());
+        self
     }
 
     /// A pipe, for a handler that registers descriptors: one end is for the handler, the test holds the other.
@@ -87,6 +98,7 @@ impl Sim {
             world: self.world,
             handler,
             config: Config::default(),
+            listen_first: self.listens,
             listens: None,
             clients: Vec::new(),
             calls: Vec::new(),
@@ -132,7 +144,9 @@ pub struct Scenario<H: Handler> {
     pub(super) host: SimNet,
     pub(super) handler: H,
     pub(super) config: Config,
-    pub(super) listens: Option<Vec<io::Result<crate::config::Listen>>>,
+    /// Where to listen instead of on [`SERVER`](super::SERVER).
+    pub(super) listen_first: Option<io::Result<Listen>>,
+    pub(super) listens: Option<Vec<io::Result<Listen>>>,
     pub(super) clients: Vec<NewClient>,
     pub(super) calls: Vec<(Duration, Call<H>)>,
     pub(super) others: Vec<Other>,
@@ -145,7 +159,7 @@ pub struct Scenario<H: Handler> {
 /// A client to be added: when it connects, where, and what it does.
 pub(super) struct NewClient {
     pub(super) at: Duration,
-    pub(super) to: Option<SocketAddr>,
+    pub(super) to: Option<Addr>,
     pub(super) does: Client,
 }
 
@@ -185,13 +199,13 @@ impl<H: Handler + 'static> Scenario<H> {
     }
 
     /// Listens here, and not on [`SERVER`](super::SERVER) unless that is said too. Any address of `127.0.0.0/8` and the
-    /// unspecified one are the server's own. Clients connect to the first, unless they are added with another.
+    /// unspecified one are the server's own, and `unix:/run/some.sock` is a Unix socket on its machine. Clients connect to the first, unless they are added with another.
     pub fn listen(mut self, addr: impl IntoListen) -> Scenario<H> {
         self.listens.get_or_insert_with(Vec::new).push(addr.into_listen());
         self
     }
 
-    fn add(mut self, at: Duration, to: Option<SocketAddr>, does: Client) -> Scenario<H> {
+    fn add(mut self, at: Duration, to: Option<Addr>, does: Client) -> Scenario<H> {
         self.clients.push(NewClient { at, to, does });
         self
     }
@@ -206,9 +220,10 @@ impl<H: Handler + 'static> Scenario<H> {
         self.add(at, None, Client::Script(script))
     }
 
-    /// Adds a client that plays a script and connects to this address.
-    pub fn client_to(self, to: SocketAddr, script: Script) -> Scenario<H> {
-        self.add(Duration::ZERO, Some(to), Client::Script(script))
+    /// Adds a client that plays a script and connects to this address. One that connects to a Unix socket is another
+    /// process on the server's machine.
+    pub fn client_to(self, to: impl Into<Addr>, script: Script) -> Scenario<H> {
+        self.add(Duration::ZERO, Some(to.into()), Client::Script(script))
     }
 
     /// Adds a client that is a function, called whenever something may have changed: at the beginning, and after
@@ -354,6 +369,19 @@ impl<H: Handler + 'static> Scenario<H> {
     /// ```
     pub fn name(self, name: &str, addrs: impl IntoIterator<Item = IpAddr>, after: Duration) -> Scenario<H> {
         self.world.borrow_mut().know(name, addrs.into_iter().collect(), after);
+        self
+    }
+
+    /// On the server's machine, a process that is gone has left its Unix socket behind: nobody listens there, and who
+    /// does replaces it.
+    pub fn left_over(self, name: UnixAddr) -> Scenario<H> {
+        self.world.borrow_mut().put_name(self.host.number(), name, Name::LeftOver);
+        self
+    }
+
+    /// On the server's machine, there is a file where a Unix socket might be: nobody can listen or connect there.
+    pub fn file_at(self, path: UnixAddr) -> Scenario<H> {
+        self.world.borrow_mut().put_name(self.host.number(), path, Name::File);
         self
     }
 

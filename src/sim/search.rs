@@ -301,7 +301,7 @@ pub(super) fn attempt(tape: Tape, record: bool, scenario: &impl Fn(Sim)) -> Atte
     if record {
         world.borrow_mut().trace.record();
     }
-    let sim = Sim { world: Rc::clone(&world) };
+    let sim = Sim { world: Rc::clone(&world), listens: None };
     let result = catch(|| scenario(sim));
     let actors = world.borrow_mut().take_actors();
     // What programs do when they are dropped may panic too. The first panic is the one to tell of.

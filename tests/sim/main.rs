@@ -18,4 +18,5 @@ mod sets;
 mod sources;
 mod splits;
 mod swarm;
+mod unix;
 mod writes;

@@ -9,6 +9,7 @@ use std::net::{IpAddr, SocketAddr};
 use super::options::capacity;
 use super::socket::{NOBODY, Owner, Phase, Sock, SockId, Urgent};
 use super::world::{Event, MILLI, Route, Taken, What, World};
+use crate::addr::Addr;
 use crate::config::Listen;
 use crate::sim::errno::Errno;
 use crate::sim::faults::Fault;
@@ -34,7 +35,11 @@ impl World {
     }
 
     pub(super) fn listen(&mut self, host: usize, listen: &Listen) -> Result<SockId> {
-        let Some(addr) = listen.addr.socket_addr() else { return Err(Errno::EINVAL) };
+        let addr = match &listen.addr {
+            Addr::Ip(addr) => *addr,
+            Addr::Unix(at) => return self.listen_unix(host, at, listen),
+            Addr::Unnamed => return Err(Errno::EINVAL),
+        };
         let here = &self.hosts[host];
         if here.descriptors >= here.descriptors_max {
             return Err(Errno::EMFILE);
@@ -101,7 +106,8 @@ impl World {
         if self.listeners.contains_key(&addr) || is_not_shared {
             return Err(Errno::EADDRINUSE);
         }
-        let same = |sock: &Sock| sock.host == host && sock.local == addr && sock.remote == Some(to);
+        let same =
+            |sock: &Sock| sock.host == host && sock.local == addr.into() && sock.remote == Some(to.into());
         let alive = |sock: &Sock| matches!(sock.phase, Phase::Connecting | Phase::Connected);
         if self.socks.iter().any(|sock| same(sock) && alive(sock)) {
             return Err(Errno::EADDRNOTAVAIL);
@@ -112,12 +118,12 @@ impl World {
     }
 
     /// Begins to connect to `to`; the outcome is an edge.
-    pub(super) fn connect(
-        &mut self,
-        host: usize,
-        to: SocketAddr,
-        local: Option<SocketAddr>,
-    ) -> Result<SockId> {
+    pub(super) fn connect(&mut self, host: usize, to: &Addr, local: Option<SocketAddr>) -> Result<SockId> {
+        let to = match to {
+            Addr::Ip(to) => *to,
+            Addr::Unix(to) => return self.connect_unix(host, to),
+            Addr::Unnamed => return Err(Errno::EINVAL),
+        };
         let here = &self.hosts[host];
         // A host has one address, whatever it is called from inside.
         let inside = to.ip().is_loopback() || to.ip().is_unspecified();
@@ -144,7 +150,7 @@ impl World {
         let sock = &mut self.socks[id as usize];
         sock.phase = Phase::Connecting;
         sock.held = true;
-        sock.remote = Some(to);
+        sock.remote = Some(to.into());
         self.hosts[host].descriptors += 1;
         self.note(What::Connect, id, 1, |_| format!("#{id} connects to {to}"));
         let after = self.latency();
@@ -172,17 +178,17 @@ impl World {
     }
 
     /// Takes the next connection that waits at a listener.
-    pub(super) fn accept(&mut self, listener: SockId) -> Result<(SockId, SocketAddr)> {
+    pub(super) fn accept(&mut self, listener: SockId) -> Result<(SockId, Addr)> {
         let result = self.accepted(listener);
-        let value = result.map_or_else(|error| error as u64, |(id, _)| u64::from(id) << 8);
-        self.note(What::Accept, listener, value, |_| match result {
+        let value = result.as_ref().map_or_else(|&error| error as u64, |&(id, _)| u64::from(id) << 8);
+        self.note(What::Accept, listener, value, |_| match &result {
             Ok((id, from)) => format!("accept on #{listener}: #{id} from {from}"),
             Err(error) => format!("accept on #{listener}: {error}"),
         });
         result
     }
 
-    fn accepted(&mut self, listener: SockId) -> Result<(SockId, SocketAddr)> {
+    fn accepted(&mut self, listener: SockId) -> Result<(SockId, Addr)> {
         self.interrupted()?;
         let sock = &self.socks[listener as usize];
         let host = sock.host;
@@ -196,7 +202,9 @@ impl World {
         if let Some(way) = way.checked_sub(1) {
             return Err(SHORTAGES[way]);
         }
-        let way = self.faults.take(&mut self.tape, Fault::Aborted, 1 + ABORTS.len());
+        // Nothing is between the two ends of a Unix stream that could end it.
+        let ways = if self.socks[listener as usize].is_unix { 0 } else { ABORTS.len() };
+        let way = self.faults.take(&mut self.tape, Fault::Aborted, 1 + ways);
         let Some(id) = self.socks[listener as usize].backlog.pop_front() else { return Err(Errno::EAGAIN) };
         self.socks[id as usize].queued = false;
         if let Some(way) = way.checked_sub(1) {
@@ -208,7 +216,7 @@ impl World {
         self.socks[id as usize].held = true;
         self.hosts[host].descriptors += 1;
         // Known also when it was reset meanwhile.
-        let from = self.socks[id as usize].remote.ok_or(Errno::ECONNABORTED)?;
+        let from = self.socks[id as usize].remote.clone().ok_or(Errno::ECONNABORTED)?;
         Ok((id, from))
     }
 
@@ -254,8 +262,12 @@ impl World {
             }
             sock.read += n as u64;
             let (peer, open) = (sock.peer, sock.rx.len() * 2 <= sock.rx_max);
+            let is_unix = sock.is_unix;
             if peer != NOBODY && open {
                 self.transmit(peer);
+            }
+            if is_unix {
+                self.room_unix(id);
             }
             return Ok(n);
         }
@@ -318,6 +330,10 @@ impl World {
         if sock.phase == Phase::Connecting {
             sock.no_space = true;
             return Err(sock.error.take().unwrap_or(Errno::EAGAIN));
+        }
+        if sock.is_unix && sock.shut_send {
+            // The error stays for a receive.
+            return Err(Errno::EPIPE);
         }
         if sock.error.is_some() || sock.shut_send || sock.phase != Phase::Connected {
             return Err(sock.error.take().unwrap_or(Errno::EPIPE));
@@ -416,9 +432,9 @@ impl World {
         error
     }
 
-    pub(super) fn peer_addr(&self, id: SockId) -> Result<SocketAddr> {
+    pub(super) fn peer_addr(&self, id: SockId) -> Result<Addr> {
         let sock = &self.socks[id as usize];
-        match sock.remote {
+        match sock.remote.clone() {
             Some(remote) if sock.phase == Phase::Connected => Ok(remote),
             _ => Err(Errno::ENOTCONN),
         }
@@ -434,8 +450,12 @@ impl World {
         sock.owner = Owner::Nobody;
         self.hosts[host].descriptors -= 1;
         match self.socks[id as usize].phase {
+            Phase::Listening if self.socks[id as usize].is_unix => self.unlisten_unix(id),
+            Phase::Connected if self.socks[id as usize].is_unix => self.close_unix(id),
             Phase::Listening => {
-                self.listeners.remove(&self.socks[id as usize].local);
+                if let Some(local) = self.socks[id as usize].local.socket_addr() {
+                    self.listeners.remove(&local);
+                }
                 while let Some(waiting) = self.socks[id as usize].backlog.pop_front() {
                     self.socks[waiting as usize].queued = false;
                     self.send_reset(waiting);

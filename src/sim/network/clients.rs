@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use super::calls::Result;
 use super::socket::{Owner, Phase, SockId};
 use super::world::{What, World};
+use crate::addr::Addr;
 use crate::config::Listen;
 use crate::sim::errno::Errno;
 use crate::sim::trace::Shown;
@@ -30,7 +31,7 @@ impl World {
         u32::try_from(self.actors.len()).unwrap_or(u32::MAX)
     }
 
-    pub(crate) fn client_connect(&mut self, host: usize, to: SocketAddr, actor: u32) -> Result<SockId> {
+    pub(crate) fn client_connect(&mut self, host: usize, to: &Addr, actor: u32) -> Result<SockId> {
         let id = self.connect(host, to, None)?;
         self.socks[id as usize].owner = Owner::Actor(actor);
         Ok(id)

@@ -16,6 +16,7 @@ mod socket;
 mod stream;
 mod tcp;
 mod udp;
+mod unix;
 mod world;
 
 pub use clients::Received;
@@ -24,6 +25,7 @@ pub(crate) use pipe::SimSource;
 pub(crate) use socket::SockId;
 pub(crate) use stream::{SimListener, SimStream};
 pub(crate) use udp::SimDatagram;
+pub(crate) use unix::Name;
 pub(crate) use world::{Actor, MILLI, Route, World};
 
 use std::cell::RefCell;
@@ -45,7 +47,7 @@ use crate::connect::Connect;
 use crate::id::{ConnId, DatagramId, ListenerId, SourceId};
 use crate::instant::Instant;
 use crate::net::{Answer, Event, Interest, Network, Token, Trigger, Trouble, Wake, sealed};
-use crate::options::{Options, Transport};
+use crate::options::Transport;
 use crate::readiness::Readiness;
 use crate::source::Source;
 use socket::{Owner, Sock, WAKER};
@@ -74,6 +76,15 @@ impl SimNet {
     pub(crate) fn new(world: &Rc<RefCell<World>>, drives: bool) -> SimNet {
         let host = world.borrow_mut().add_host();
         SimNet { world: Rc::clone(world), host, drives }
+    }
+
+    /// A new host on the same machine as this one: it has the same names of Unix sockets.
+    pub(crate) fn beside(&self) -> SimNet {
+        let net = SimNet::new(&self.world, false);
+        let mut world = self.world.borrow_mut();
+        world.hosts[net.host].machine = world.hosts[self.host].machine;
+        drop(world);
+        net
     }
 
     fn clock(&self) -> u64 {
@@ -127,6 +138,11 @@ impl SimNet {
     /// How many descriptors are open on this host.
     pub(crate) fn descriptors(&self) -> usize {
         self.world.borrow().hosts[self.host].descriptors
+    }
+
+    /// How many names of Unix sockets are bound to on its machine.
+    pub(crate) fn names(&self) -> usize {
+        self.world.borrow().names_bound(self.host)
     }
 
     /// How many descriptors may be open.
@@ -392,7 +408,7 @@ impl Network for SimNet {
     }
 
     fn listen(&mut self, listen: &Listen, id: ListenerId) -> io::Result<SimListener> {
-        let options = options::as_answered(&listen.options, Transport::Tcp)?.or(Options::new().nodelay(true));
+        let options = options::of_stream(&listen.options, &listen.addr)?;
         let mut world = self.world.borrow_mut();
         let sock = world.listen(self.host, listen)?;
         world.socks[sock as usize].options = Some(Rc::new(options));
@@ -437,8 +453,7 @@ impl Network for SimNet {
     }
 
     fn connect(&mut self, addr: &Addr, how: &Connect) -> io::Result<SimStream> {
-        let Some(addr) = addr.socket_addr() else { return Err(Errno::EINVAL.into()) };
-        let answered = options::as_answered(&how.options, Transport::Tcp)?.or(Options::new().nodelay(true));
+        let answered = options::of_stream(&how.options, addr)?;
         let mut world = self.world.borrow_mut();
         let sock = world.connect(self.host, addr, how.local)?;
         // Nothing was sent yet that they could be too late for.

@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use super::socket::{BUFFER_MIN, NOBODY, Phase, Sock, SockId};
 use super::world::{Event, What, World};
+use crate::addr::Addr;
 use crate::options::{Keepalive, Options, Transport};
 use crate::sim::errno::Errno;
 
@@ -51,15 +52,21 @@ pub(super) fn as_answered(options: &Options, transport: Transport) -> io::Result
     Ok(answered)
 }
 
+/// What may be set of a stream to or at `addr`, with what is set anyway.
+pub(super) fn of_stream(options: &Options, addr: &Addr) -> io::Result<Options> {
+    match addr {
+        Addr::Ip(_) => Ok(as_answered(options, Transport::Tcp)?.or(Options::new().nodelay(true))),
+        Addr::Unix(_) | Addr::Unnamed => as_answered(options, Transport::Unix),
+    }
+}
+
 /// What a socket has that nothing was set of.
 pub(super) fn defaults(transport: Transport, recv_buffer: usize, send_buffer: usize) -> Options {
-    let common = Options::new()
-        .recv_buffer_size(recv_buffer)
-        .send_buffer_size(send_buffer)
-        .traffic_class(0)
-        .hop_limit(64)
-        .mark(0)
-        .device("");
+    let buffers = Options::new().recv_buffer_size(recv_buffer).send_buffer_size(send_buffer);
+    if transport == Transport::Unix {
+        return buffers;
+    }
+    let common = buffers.traffic_class(0).hop_limit(64).mark(0).device("");
     if transport != Transport::Tcp {
         return common;
     }
@@ -71,6 +78,10 @@ fn nanos(time: Duration) -> u64 {
 }
 
 impl Sock {
+    fn transport(&self) -> Transport {
+        if self.is_unix { Transport::Unix } else { Transport::Tcp }
+    }
+
     fn user_timeout(&self) -> Option<u64> {
         let timeout = self.options.as_ref()?.user_timeout?;
         if timeout.is_zero() { None } else { Some(nanos(timeout)) }
@@ -104,7 +115,7 @@ impl Sock {
 impl World {
     /// Sets options of a connection's socket.
     pub(super) fn set_options(&mut self, id: SockId, options: &Options) -> io::Result<()> {
-        let answered = as_answered(options, Transport::Tcp)?;
+        let answered = as_answered(options, self.socks[id as usize].transport())?;
         self.note(What::Connect, id, 3, |_| format!("options of #{id}: {options:?}"));
         self.keep_options(id, options, answered);
         Ok(())
@@ -118,7 +129,7 @@ impl World {
         if let Some(bytes) = options.send_buffer_size {
             sock.tx_max = capacity(bytes);
         }
-        if let Some(bytes) = options.recv_buffer_size {
+        if let (Some(bytes), false) = (options.recv_buffer_size, sock.is_unix) {
             sock.rx_max = capacity(bytes);
         }
         let peer = sock.peer;
@@ -134,7 +145,7 @@ impl World {
     pub(super) fn options(&self, id: SockId) -> Options {
         let sock = &self.socks[id as usize];
         let set = sock.options.as_deref().cloned().unwrap_or_default();
-        set.or(defaults(Transport::Tcp, sock.rx_max, sock.tx_max))
+        set.or(defaults(sock.transport(), sock.rx_max, sock.tx_max))
     }
 
     /// Both ends have heard of each other.

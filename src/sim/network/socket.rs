@@ -4,9 +4,9 @@
 //! ends is `tcp`, and what a program may call is `calls`.
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
 use std::rc::Rc;
 
+use crate::addr::Addr;
 use crate::net::Token;
 use crate::options::Options;
 use crate::readiness::Readiness;
@@ -60,8 +60,10 @@ pub(crate) enum Urgent {
 pub(crate) struct Sock {
     pub(super) host: usize,
     pub(super) phase: Phase,
-    pub(super) local: SocketAddr,
-    pub(super) remote: Option<SocketAddr>,
+    pub(super) local: Addr,
+    pub(super) remote: Option<Addr>,
+    /// It is a Unix stream.
+    pub(super) is_unix: bool,
     /// The other end.
     pub(super) peer: SockId,
     /// A program holds it.
@@ -139,8 +141,9 @@ pub(crate) struct Sock {
 }
 
 impl Sock {
-    pub(super) fn new(host: usize, local: SocketAddr) -> Sock {
+    pub(super) fn new(host: usize, local: Addr) -> Sock {
         Sock {
+            is_unix: local.socket_addr().is_none(),
             host,
             phase: Phase::Fresh,
             local,
@@ -189,7 +192,7 @@ impl Sock {
     }
 
     /// Makes it as new, keeping the room of its buffers.
-    pub(super) fn renew(&mut self, host: usize, local: SocketAddr) {
+    pub(super) fn renew(&mut self, host: usize, local: Addr) {
         let mut fresh = Sock::new(host, local);
         self.rx.clear();
         self.tx.clear();

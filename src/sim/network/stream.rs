@@ -11,7 +11,10 @@ use super::socket::SockId;
 use crate::addr::Addr;
 use crate::net::{Listener, Stream};
 use crate::options::Options;
-use crate::socket::Socket;
+use crate::socket::{Credentials, Socket};
+
+/// The user and the group of everyone.
+const USER: u32 = 1000;
 
 /// A connection of the simulated network.
 pub struct SimStream {
@@ -68,7 +71,17 @@ impl fmt::Debug for SimStream {
 
 impl Socket for SimStream {
     fn local_addr(&self) -> io::Result<Addr> {
-        Ok(Addr::from(self.net.world.borrow().socks[self.sock as usize].local))
+        Ok(self.net.world.borrow().socks[self.sock as usize].local.clone())
+    }
+
+    fn credentials(&self) -> io::Result<Credentials> {
+        if !self.net.world.borrow().socks[self.sock as usize].is_unix {
+            return Err(io::Error::new(
+                io::ErrorKind::Unsupported,
+                "only Unix sockets know who is at the other end",
+            ));
+        }
+        Ok(Credentials { pid: None, uid: USER, gid: USER })
     }
 
     fn options(&self) -> io::Result<Options> {
@@ -119,7 +132,7 @@ impl Stream for SimStream {
     }
 
     fn peer_addr(&self) -> io::Result<Addr> {
-        Ok(Addr::from(self.net.world.borrow().peer_addr(self.sock)?))
+        Ok(self.net.world.borrow().peer_addr(self.sock)?)
     }
 }
 
@@ -138,7 +151,7 @@ impl Listener for SimListener {
     fn accept(&self) -> io::Result<(SimStream, Addr)> {
         self.0.net.preempt();
         let (sock, from) = self.0.net.world.borrow_mut().accept(self.0.sock)?;
-        Ok((SimStream::new(&self.0.net, sock), Addr::from(from)))
+        Ok((SimStream::new(&self.0.net, sock), from))
     }
 
     fn local_addr(&self) -> io::Result<Addr> {

@@ -45,6 +45,10 @@ impl World {
         if from.tx.is_empty() && (!from.shut_send || from.fin_sent) {
             return;
         }
+        if from.is_unix {
+            self.socks[sock as usize].flying = true;
+            return self.segment(sock);
+        }
         if !from.vanished {
             self.harm(sock);
         }
@@ -101,7 +105,11 @@ impl World {
 
     /// As [`cut`](World::cut), for a connection that a reactor is just being told of.
     pub(crate) fn cut_peer(&mut self, peer: &Addr) {
-        self.cut_where(|sock| sock.held && sock.remote.is_some() && sock.remote == peer.socket_addr());
+        self.cut_where(|sock| {
+            // Unix streams have no name to know them by, but this one is not in a poll yet.
+            let is_new = !sock.is_unix || sock.owner == Owner::Nobody && sock.phase == Phase::Connected;
+            sock.held && is_new && sock.remote.as_ref() == Some(peer)
+        });
     }
 
     fn cut_where(&mut self, is_it: impl Fn(&Sock) -> bool) {
@@ -164,6 +172,9 @@ impl World {
             return self.transmit(sock);
         }
         let peer = from.peer;
+        if peer == NOBODY && from.is_unix {
+            return;
+        }
         if peer == NOBODY {
             return self.reset_socket(sock);
         }
@@ -206,7 +217,7 @@ impl World {
     }
 
     /// The first `bytes` of what `sock` has sent get into the receive buffer of the other end.
-    fn deliver(&mut self, sock: SockId, bytes: usize) {
+    pub(super) fn deliver(&mut self, sock: SockId, bytes: usize) {
         let peer = self.socks[sock as usize].peer;
         let mut tx = std::mem::take(&mut self.socks[sock as usize].tx);
         let from = &self.socks[sock as usize];
@@ -276,7 +287,8 @@ impl World {
         self.note(What::Arrives, peer, u64::MAX, |_| format!("the end arrives at #{peer}"));
         let to = &mut self.socks[peer as usize];
         to.shut_recv = true;
-        to.done = true;
+        // An error that comes behind the end of a Unix stream is told all the same.
+        to.done = !to.is_unix;
         self.heard(sock, peer);
         self.wake(peer);
         self.ended(peer);
@@ -374,7 +386,7 @@ impl World {
 
     pub(super) fn release_port(&mut self, sock: SockId) {
         let one = &self.socks[sock as usize];
-        let (host, local) = (one.host, one.local);
+        let (host, Some(local)) = (one.host, one.local.socket_addr()) else { return };
         let ports = &mut self.hosts[host].ports;
         if let Some(taken) = ports.get_mut(&local) {
             taken.count -= 1;
@@ -396,13 +408,13 @@ impl World {
         if one.phase != Phase::Connecting {
             return;
         }
-        let Some(to) = one.remote else { return };
+        let Some(to) = one.remote.as_ref().and_then(Addr::socket_addr) else { return };
         match self.routes.get(&to) {
             Some(Route::BlackHole) => return self.later(CONNECT_GIVES_UP, Event::Dies(sock, 0)),
             Some(Route::Unreachable) => return self.dies(sock, 1),
             None => {}
         }
-        if to == one.local {
+        if Some(to) == one.local.socket_addr() {
             self.socks[sock as usize].peer = sock;
             return self.connected(sock);
         }
@@ -415,7 +427,7 @@ impl World {
             let again = if tries < 6 { Event::Syn(sock) } else { Event::Dies(sock, 0) };
             return self.later((1000 * MILLI) << tries, again);
         }
-        let (host, from) = (listening.host, self.socks[sock as usize].local);
+        let (host, from) = (listening.host, self.socks[sock as usize].local.clone());
         let child = self.new_sock(host, to);
         self.note(What::Arrives, listener, u64::from(child), |_| {
             format!("#{sock} connects to #{listener}: #{child}")

@@ -20,6 +20,8 @@ use super::names::Names;
 use super::pipe::Pipes;
 use super::socket::{BUFFER, NOBODY, Owner, Phase, Sock, SockId, WAKER};
 use super::udp::Ports;
+use super::unix::Name;
+use crate::addr::{Addr, UnixAddr};
 use crate::id::ConnId;
 use crate::net::{Token, Wake};
 use crate::sim::faults::{Fault, Faults};
@@ -71,6 +73,8 @@ pub(super) struct Host {
     pub(super) addr: IpAddr,
     /// Further addresses to connect from.
     pub(super) addrs: Vec<IpAddr>,
+    /// Whose Unix names it shares: its own number, or that of a host on the same machine.
+    pub(super) machine: usize,
     /// Sockets with an edge that was not reported.
     pub(super) ready: VecDeque<SockId>,
     /// Sockets in the poll.
@@ -134,6 +138,8 @@ pub(crate) struct World {
     pub(super) names: Names,
     pub(super) hosts: Vec<Host>,
     pub(super) listeners: BTreeMap<SocketAddr, SockId>,
+    /// The names of Unix sockets, by machine.
+    pub(super) unix_names: BTreeMap<(usize, UnixAddr), Name>,
     pub(super) routes: BTreeMap<SocketAddr, Route>,
     /// How large the buffers of new connections are: send, receive.
     pub(crate) buffers: (usize, usize),
@@ -169,6 +175,7 @@ impl World {
             names: Names::default(),
             hosts: Vec::new(),
             listeners: BTreeMap::new(),
+            unix_names: BTreeMap::new(),
             routes: BTreeMap::new(),
             buffers: (BUFFER, BUFFER),
             heap: BinaryHeap::new(),
@@ -224,6 +231,7 @@ impl World {
         self.hosts.push(Host {
             addr,
             addrs: Vec::new(),
+            machine: self.hosts.len(),
             ready: VecDeque::new(),
             registered: Vec::new(),
             gone: VecDeque::new(),
@@ -372,7 +380,7 @@ impl World {
 
     /// An edge of a socket: its owner is told.
     pub(super) fn wake(&mut self, sock: SockId) {
-        let Sock { host, owner, pending, .. } = self.socks[sock as usize];
+        let &Sock { host, owner, pending, .. } = &self.socks[sock as usize];
         match owner {
             Owner::Nobody => {}
             Owner::Poll(_) => {
@@ -390,7 +398,8 @@ impl World {
     }
 
     /// A new socket of a host.
-    pub(super) fn new_sock(&mut self, host: usize, local: SocketAddr) -> SockId {
+    pub(super) fn new_sock(&mut self, host: usize, local: impl Into<Addr>) -> SockId {
+        let local = local.into();
         let (send, recv) = self.buffers;
         let id = if let Some(id) = self.free.pop() {
             self.socks[id as usize].renew(host, local);
