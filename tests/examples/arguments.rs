@@ -77,7 +77,8 @@ fn help_is_printed_and_exit_code_0() {
 // B4: `--help | head -1`, of which nobody reads anything.
 #[test]
 fn b4_help_that_nobody_reads_is_no_panic() {
-    let names = EXAMPLES.iter().chain(&TWO_SIDED).map(|(name, ..)| *name).chain(["client", "ping"]);
+    let names =
+        EXAMPLES.iter().chain(&TWO_SIDED).map(|(name, ..)| *name).chain(["client", "ping", "unix_echo"]);
     for name in names {
         let (read_end, write_end) = std::io::pipe().expect("a pipe");
         drop(read_end);

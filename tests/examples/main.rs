@@ -20,6 +20,7 @@ mod server;
 mod shards;
 mod typed_messages;
 mod udp_echo;
+mod unix_echo;
 mod upper;
 
 use std::collections::BTreeMap;
