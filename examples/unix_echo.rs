@@ -161,7 +161,7 @@ fn asked() -> std::result::Result<Asked, lexopt::Error> {
                 match arg {
                     Arg::Long("listen") => addr = unix(&args.value()?.string()?)?,
                     Arg::Long("mode") => {
-                        mode = args.value()?.parse_with(|text| u32::from_str_radix(text, 8))?
+                        mode = args.value()?.parse_with(|text| u32::from_str_radix(text, 8))?;
                     }
                     Arg::Long("help") | Arg::Short('h') => return Ok(Asked::Help),
                     arg => return Err(arg.unexpected()),

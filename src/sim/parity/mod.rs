@@ -28,6 +28,7 @@
 //! | `datagrams` | sockets for datagrams: what is cut, lost, refused and told |
 //! | `pipes` | both ends of a pipe, as registered descriptors |
 //! | `options` | what options are answered with, at first and once they were set |
+//! | `unix` | Unix streams: ends, closes, input left unread |
 //! | `outside` | what no call of the seam leads to: the kernel alone is held to it |
 //! | `random` | scripts that nobody wrote, where the kernel is right |
 //!
@@ -35,8 +36,8 @@
 //! that takes root in a namespace of its own: a SYN that nobody answers, a peer that is dead while data or
 //! keepalives are unacknowledged, a route that ICMP says is closed, ends and resets that cross on their way, an
 //! urgent mark that arrives before its byte. A range of four ephemeral ports is a setting of the namespace, too.
-//! Two listeners with `SO_REUSEPORT` share connects by a hash that no script can foresee. Unix sockets have no row
-//! because the seam has no such sockets yet.
+//! Two listeners with `SO_REUSEPORT` share connects by a hash that no script can foresee. Unix sockets for datagrams
+//! have no row because the simulated network has none yet.
 
 mod accepting;
 mod buffers;
@@ -58,6 +59,7 @@ mod resets;
 mod rig;
 mod script;
 mod simulated;
+mod unix;
 mod urgent;
 mod urgent_twice;
 

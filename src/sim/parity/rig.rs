@@ -5,7 +5,7 @@
 
 use std::fmt;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -46,7 +46,7 @@ pub(super) trait Rig: fmt::Debug {
     fn unlisten(&mut self, host: Host);
 
     /// Begins to connect, and does not register.
-    fn connect(&mut self, addr: SocketAddr) -> io::Result<Sock>;
+    fn connect(&mut self, addr: &Addr) -> io::Result<Sock>;
     fn register(&mut self, sock: Sock, interest: Interest) -> io::Result<()>;
     fn watch_output(&mut self, sock: Sock) -> io::Result<()>;
     fn stream(&self, sock: Sock) -> &dyn Stream;
@@ -162,8 +162,8 @@ impl<B: Beside> Rig for On<B> {
         self.beside.network().unlisten(listener);
     }
 
-    fn connect(&mut self, addr: SocketAddr) -> io::Result<Sock> {
-        let stream = self.beside.network().connect(&addr.into(), &addr.into())?;
+    fn connect(&mut self, addr: &Addr) -> io::Result<Sock> {
+        let stream = self.beside.network().connect(addr, &addr.clone().into())?;
         Ok(self.keep(stream))
     }
 

@@ -124,13 +124,18 @@ impl<'a> Script<'a> {
 
     /// Connects and registers.
     pub(super) fn connect(&mut self, name: &'static str, host: Host) -> Sock {
-        let sock = self.connect_only(name, self.addr(host));
+        let addr = self.rig.host_addr(host).expect("a listener has an address");
+        let sock = self.connect_to(name, &addr);
         self.register(sock);
         sock
     }
 
     /// Connects without registering.
     pub(super) fn connect_only(&mut self, name: &'static str, addr: SocketAddr) -> Sock {
+        self.connect_to(name, &addr.into())
+    }
+
+    fn connect_to(&mut self, name: &'static str, addr: &Addr) -> Sock {
         self.rig.settle();
         match self.rig.connect(addr) {
             Ok(sock) => {
@@ -139,7 +144,7 @@ impl<'a> Script<'a> {
                     self.addrs.push((local.clone(), name));
                     self.clients.push((local, sock));
                 }
-                let addr = self.name_of(&addr.into());
+                let addr = self.name_of(addr);
                 self.line(format!("{name} connect {addr} -> Ok"));
                 sock
             }
