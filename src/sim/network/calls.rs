@@ -419,6 +419,11 @@ impl World {
             Phase::Fresh | Phase::Dead | Phase::Listening => Err(Errno::ENOTCONN),
         };
         self.transmit(id);
+        let (peer, is_unix) = (self.socks[id as usize].peer, self.socks[id as usize].is_unix);
+        if is_unix && peer != NOBODY {
+            // Each time.
+            self.wake(peer);
+        }
         // Whoever polls is told in any case, after the peer.
         self.wake(id);
         result

@@ -7,6 +7,7 @@ use super::rig::{Host, On, Sock};
 use super::script::Script;
 use super::simulated::Simulated;
 use super::{differences, run};
+use crate::config::Listen;
 use crate::net::Interest;
 
 /// How many scripts, and how many calls in each.
@@ -19,8 +20,17 @@ const SERVERS: [&str; 4] = ["s", "r", "q", "p"];
 
 #[test]
 fn random_scripts_leave_the_same_traces() {
+    compare_all(|t, seed| Play::new(t, seed).calls(t));
+}
+
+#[test]
+fn random_scripts_on_unix_streams_leave_the_same_traces() {
+    compare_all(|t, seed| Play::on_unix(t, seed).calls(t));
+}
+
+fn compare_all(play: impl Fn(&mut Script<'_>, u64)) {
     for seed in 0..SCRIPTS {
-        let script = |t: &mut Script<'_>| Play::new(t, seed).calls(t);
+        let script = |t: &mut Script<'_>| play(t, seed);
         let kernel = run(&mut On::new(Kernel::new().expect("loopback sockets")), script);
         let simulated = run(&mut On::new(Simulated::new()), script);
         if let Some(lines) = differences(&simulated, &kernel) {
@@ -77,6 +87,9 @@ const SOMETIMES: [Kind; 15] = [
     Accept,
 ];
 
+const SOMETIMES_ON_UNIX: [Kind; 10] =
+    [Poll, PollForOne, SendVectored, Shutdown, TakeError, PeerAddr, Close, Reset, Connect, Accept];
+
 /// A script under way.
 struct Play {
     rng: fastrand::Rng,
@@ -86,13 +99,26 @@ struct Play {
     open: Vec<Sock>,
     clients: usize,
     servers: usize,
+    /// What polls tell of them.
+    interest: Interest,
 }
 
 impl Play {
     fn new(t: &mut Script<'_>, seed: u64) -> Play {
+        let host = t.listener("L");
+        Play::on(t, seed, host, Interest::InputAndOutput, &SOMETIMES)
+    }
+
+    /// Of Unix streams polls tell the input only: when Linux says that there is room depends on how it keeps the bytes.
+    fn on_unix(t: &mut Script<'_>, seed: u64) -> Play {
+        let host = t.listener_with("L", &Listen::unix(super::unix::name()));
+        Play::on(t, seed, host, Interest::Input, &SOMETIMES_ON_UNIX)
+    }
+
+    fn on(t: &mut Script<'_>, seed: u64, host: Host, interest: Interest, sometimes: &[Kind]) -> Play {
         let mut rng = fastrand::Rng::with_seed(seed);
         // Each script leaves some kinds out, so that none hides what another would have shown.
-        let mut kinds: Vec<Kind> = SOMETIMES.into_iter().filter(|_| rng.u32(..3) > 0).collect();
+        let mut kinds: Vec<Kind> = sometimes.iter().copied().filter(|_| rng.u32(..3) > 0).collect();
         kinds.extend(ALWAYS);
         if kinds.contains(&Accept) {
             kinds.push(Unlisten);
@@ -101,8 +127,8 @@ impl Play {
             // Its second edge, early or late, changes the order of others.
             kinds.retain(|&kind| kind != PollForOne);
         }
-        let host = Some(t.listener("L"));
-        let mut play = Play { rng, kinds, host, open: Vec::new(), clients: 0, servers: 0 };
+        let host = Some(host);
+        let mut play = Play { rng, kinds, host, open: Vec::new(), clients: 0, servers: 0, interest };
         play.connect(t);
         play.accept(t);
         t.poll();
@@ -166,7 +192,9 @@ impl Play {
     fn connect(&mut self, t: &mut Script<'_>) {
         if let (Some(host), Some(name)) = (self.host, CLIENTS.get(self.clients)) {
             self.clients += 1;
-            self.open.push(t.connect(name, host));
+            let sock = t.connect(name, host);
+            self.watch(t, sock);
+            self.open.push(sock);
         }
     }
 
@@ -174,8 +202,16 @@ impl Play {
         if let (Some(host), Some(name)) = (self.host, SERVERS.get(self.servers)) {
             if let Some(sock) = t.accept(name, host) {
                 self.servers += 1;
+                self.watch(t, sock);
                 self.open.push(sock);
             }
+        }
+    }
+
+    fn watch(&self, t: &mut Script<'_>, sock: Sock) {
+        if self.interest == Interest::Input {
+            t.deregister(sock);
+            t.register_for(sock, Interest::Input);
         }
     }
 }

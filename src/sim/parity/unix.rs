@@ -12,7 +12,7 @@ use crate::config::Listen;
 use crate::net::Interest;
 
 /// A name that nobody has, on a kernel that all tests share.
-fn name() -> UnixAddr {
+pub(super) fn name() -> UnixAddr {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
     UnixAddr::from_abstract_name(format!("switchboard-parity-{}-{count}", std::process::id()))
