@@ -56,6 +56,7 @@ errnos! {
     EPERM "operation not permitted" PermissionDenied,
     EPIPE "broken pipe" BrokenPipe,
     EPROTO "protocol error" Other,
+    EPROTOTYPE "protocol wrong type for socket" Other,
     ETIMEDOUT "connection timed out" TimedOut,
 }
 

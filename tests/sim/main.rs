@@ -19,4 +19,5 @@ mod sources;
 mod splits;
 mod swarm;
 mod unix;
+mod unix_datagrams;
 mod writes;

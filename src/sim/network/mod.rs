@@ -17,6 +17,7 @@ mod stream;
 mod tcp;
 mod udp;
 mod unix;
+mod unix_datagrams;
 mod world;
 
 pub use clients::Received;
@@ -47,7 +48,6 @@ use crate::connect::Connect;
 use crate::id::{ConnId, DatagramId, ListenerId, SourceId};
 use crate::instant::Instant;
 use crate::net::{Answer, Event, Interest, Network, Token, Trigger, Trouble, Wake, sealed};
-use crate::options::Transport;
 use crate::readiness::Readiness;
 use crate::source::Source;
 use socket::{Owner, Sock, WAKER};
@@ -423,7 +423,7 @@ impl Network for SimNet {
     }
 
     fn bind(&mut self, bind: &Bind, id: DatagramId) -> io::Result<SimDatagram> {
-        let options = options::as_answered(&bind.options, Transport::Udp)?;
+        let options = options::of_datagrams(&bind.options, &bind.addr)?;
         let number = self.world.borrow_mut().bind(self.host, bind, Token::datagram(id), options)?;
         Ok(SimDatagram::new(self, number))
     }

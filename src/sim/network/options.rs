@@ -60,6 +60,15 @@ pub(super) fn of_stream(options: &Options, addr: &Addr) -> io::Result<Options> {
     }
 }
 
+/// What may be set of a socket for datagrams at `addr`.
+pub(super) fn of_datagrams(options: &Options, addr: &Addr) -> io::Result<Options> {
+    let transport = match addr {
+        Addr::Ip(_) => Transport::Udp,
+        Addr::Unix(_) | Addr::Unnamed => Transport::Unix,
+    };
+    as_answered(options, transport)
+}
+
 /// What a socket has that nothing was set of.
 pub(super) fn defaults(transport: Transport, recv_buffer: usize, send_buffer: usize) -> Options {
     let buffers = Options::new().recv_buffer_size(recv_buffer).send_buffer_size(send_buffer);

@@ -12,6 +12,7 @@ use super::SimNet;
 use super::calls::Result;
 use super::options::{as_answered, defaults};
 use super::socket::SockId;
+use super::unix_datagrams::Names;
 use super::world::{Event, MILLI, Route, What, World};
 use crate::addr::Addr;
 use crate::bind::{Bind, Membership};
@@ -42,27 +43,61 @@ const DATAGRAM_MAX: usize = 65_507;
 #[derive(Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "they are independent of each other")]
 pub(super) struct Port {
-    host: usize,
+    pub(super) host: usize,
     local: SocketAddr,
     peer: Option<SocketAddr>,
+    /// It is a Unix socket, and the addresses above say nothing.
+    pub(super) names: Option<Names>,
     token: Token,
-    held: bool,
+    pub(super) held: bool,
     /// On the ready list of its host.
     pending: bool,
-    rx: VecDeque<(SocketAddr, Vec<u8>)>,
+    pub(super) rx: VecDeque<(Addr, Vec<u8>)>,
     rx_bytes: usize,
     rx_max: usize,
     error: Option<Errno>,
     /// Sends take nothing for a while.
-    squeezed: bool,
+    pub(super) squeezed: bool,
     /// Polls tell when they take something.
-    watches_room: bool,
+    pub(super) watches_room: bool,
     /// The multicast groups that it is in.
     groups: Vec<IpAddr>,
     /// `SO_BROADCAST`.
     broadcast: bool,
     /// What was set.
     options: Options,
+}
+
+impl Port {
+    pub(super) fn new(host: usize, local: SocketAddr, token: Token, options: Options) -> Port {
+        Port {
+            host,
+            local,
+            peer: None,
+            names: None,
+            token,
+            held: true,
+            pending: false,
+            rx: VecDeque::new(),
+            rx_bytes: 0,
+            rx_max: options.recv_buffer_size.unwrap_or(RECV_BUFFER),
+            error: None,
+            squeezed: false,
+            watches_room: false,
+            groups: Vec::new(),
+            broadcast: false,
+            options,
+        }
+    }
+
+    pub(super) fn push(&mut self, from: Addr, bytes: Vec<u8>) {
+        self.rx_bytes += bytes.len() + OVERHEAD;
+        self.rx.push_back((from, bytes));
+    }
+
+    fn transport(&self) -> Transport {
+        if self.names.is_some() { Transport::Unix } else { Transport::Udp }
+    }
 }
 
 /// A datagram on its way.
@@ -76,7 +111,7 @@ pub(super) struct Packet {
 /// All of them, and what is on its way.
 #[derive(Debug, Default)]
 pub(super) struct Ports {
-    list: Vec<Port>,
+    pub(super) list: Vec<Port>,
     packets: Vec<Option<Packet>>,
 }
 
@@ -96,7 +131,9 @@ impl World {
         if here.descriptors >= here.descriptors_max {
             return Err(Errno::EMFILE);
         }
-        let Some(addr) = bind.addr.socket_addr() else { return Err(Errno::EINVAL) };
+        let Some(addr) = bind.addr.socket_addr() else {
+            return self.bind_unix(host, bind, token, options);
+        };
         let mut local = self.seen_outside(host, addr);
         if local.ip() != here.addr {
             return Err(Errno::EADDRNOTAVAIL);
@@ -116,29 +153,17 @@ impl World {
         let peer = bind.peer.as_ref().and_then(Addr::socket_addr);
         let peer = peer.map(|peer| self.seen_outside(host, peer));
         let number = u32::try_from(self.ports.list.len()).unwrap_or(u32::MAX);
-        self.ports.list.push(Port {
-            host,
-            local,
-            peer,
-            token,
-            held: true,
-            pending: false,
-            rx: VecDeque::new(),
-            rx_bytes: 0,
-            rx_max: options.recv_buffer_size.unwrap_or(RECV_BUFFER),
-            error: None,
-            squeezed: false,
-            watches_room: false,
-            groups: bind.groups.iter().map(|group| group.addr).collect(),
-            broadcast: bind.broadcast,
-            options,
-        });
+        let mut port = Port::new(host, local, token, options);
+        port.peer = peer;
+        port.groups = bind.groups.iter().map(|group| group.addr).collect();
+        port.broadcast = bind.broadcast;
+        self.ports.list.push(port);
         self.hosts[host].descriptors += 1;
         self.note(What::Connect, PORT | number, 2, |_| format!("datagrams #{number} at {local}"));
         Ok(number)
     }
 
-    fn wake_port(&mut self, number: u32) {
+    pub(super) fn wake_port(&mut self, number: u32) {
         let port = &mut self.ports.list[number as usize];
         if !port.held || std::mem::replace(&mut port.pending, true) {
             return;
@@ -154,12 +179,13 @@ impl World {
     /// What a poll says of a socket on the ready list, which it leaves.
     pub(super) fn port_readiness(&mut self, id: SockId) -> Option<(Token, Readiness)> {
         let number = id & !PORT;
+        let has_room = self.has_room_unix(&self.ports.list[number as usize]);
         let port = &mut self.ports.list[number as usize];
         port.pending = false;
         if !port.held {
             return None;
         }
-        let writable = port.watches_room && !port.squeezed;
+        let writable = port.watches_room && !port.squeezed && has_room;
         let mut set = if writable { Readiness::WRITABLE } else { Readiness::EMPTY };
         if !port.rx.is_empty() {
             set |= Readiness::READABLE;
@@ -206,7 +232,10 @@ impl World {
         port.rx_bytes -= bytes.len() + OVERHEAD;
         let len = bytes.len().min(buf.len());
         buf[..len].copy_from_slice(&bytes[..len]);
-        Ok(Arrival { len, from: from.into(), truncated: len < bytes.len() })
+        if port.names.is_some() {
+            self.made_room_unix(number);
+        }
+        Ok(Arrival { len, from, truncated: len < bytes.len() })
     }
 
     fn send_datagram(&mut self, number: u32, bytes: &[u8], to: &Addr) -> Result<()> {
@@ -230,6 +259,9 @@ impl World {
         let host = port.host;
         if let Some(error) = port.error.take() {
             return Err(error);
+        }
+        if port.names.is_some() {
+            return self.sent_unix(number, bytes, to);
         }
         let to = match to {
             Addr::Ip(to) => *to,
@@ -297,7 +329,9 @@ impl World {
         let to_all = to.ip() == IpAddr::V4(Ipv4Addr::BROADCAST);
         if to_all || to.ip().is_multicast() {
             let wanted = |port: &Port| to_all || port.groups.contains(&to.ip());
-            let here = |port: &&Port| port.held && port.local.port() == to.port() && wanted(port);
+            let here = |port: &&Port| {
+                port.held && port.names.is_none() && port.local.port() == to.port() && wanted(port)
+            };
             let all: Vec<_> = self.ports.list.iter().filter(here).map(|port| port.local).collect();
             for to in all {
                 self.hand_over(Packet { from, to, bytes: bytes.clone() });
@@ -317,8 +351,7 @@ impl World {
         let port = &mut self.ports.list[at];
         let wanted = port.peer.is_none_or(|peer| peer == source);
         if wanted && port.rx_bytes + bytes.len() + OVERHEAD <= port.rx_max {
-            port.rx_bytes += bytes.len() + OVERHEAD;
-            port.rx.push_back((source, bytes));
+            port.push(source.into(), bytes);
             self.wake_port(u32::try_from(at).unwrap_or(u32::MAX));
         }
     }
@@ -342,8 +375,8 @@ impl World {
     }
 
     fn set_port_options(&mut self, number: u32, options: &Options) -> io::Result<()> {
-        let answered = as_answered(options, Transport::Udp)?;
         let port = &mut self.ports.list[number as usize];
+        let answered = as_answered(options, port.transport())?;
         port.rx_max = answered.recv_buffer_size.unwrap_or(port.rx_max);
         port.options = answered.or(std::mem::take(&mut port.options));
         Ok(())
@@ -364,7 +397,7 @@ impl World {
 
     fn port_options(&self, number: u32) -> Options {
         let port = &self.ports.list[number as usize];
-        port.options.clone().or(defaults(Transport::Udp, port.rx_max, SEND_BUFFER))
+        port.options.clone().or(defaults(port.transport(), port.rx_max, SEND_BUFFER))
     }
 
     fn close_port(&mut self, number: u32) {
@@ -377,6 +410,10 @@ impl World {
             self.hosts[host].ready.retain(|&ready| ready != PORT | number);
         }
         self.hosts[host].descriptors -= 1;
+        if self.ports.list[number as usize].names.is_some() {
+            self.unbind_unix(number);
+            self.made_room_unix(number);
+        }
     }
 }
 
@@ -420,7 +457,9 @@ impl fmt::Debug for SimDatagram {
 
 impl Socket for SimDatagram {
     fn local_addr(&self) -> io::Result<Addr> {
-        Ok(Addr::from(self.net.world.borrow().ports.list[self.number as usize].local))
+        let world = self.net.world.borrow();
+        let port = &world.ports.list[self.number as usize];
+        Ok(port.names.as_ref().map_or_else(|| port.local.into(), Names::local))
     }
 
     fn options(&self) -> io::Result<Options> {

@@ -6,6 +6,7 @@
 use super::calls::Result;
 use super::options::capacity;
 use super::socket::{NOBODY, Owner, Phase, SockId};
+use super::udp::PORT;
 use super::world::{What, World};
 use crate::addr::{Addr, UnixAddr};
 use crate::config::Listen;
@@ -15,7 +16,7 @@ use crate::sim::faults::Fault;
 /// What a name stands for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Name {
-    /// This socket is bound to it.
+    /// This socket is bound to it, of a stream or for datagrams.
     Bound(SockId),
     /// The socket of a process that is gone.
     LeftOver,
@@ -73,6 +74,7 @@ impl World {
             return Err(REFUSALS[way]);
         }
         let listener = match self.unix_names.get(&(machine, to.clone())) {
+            Some(&Name::Bound(id)) if id & PORT != 0 => return Err(Errno::EPROTOTYPE),
             Some(&Name::Bound(listener)) => listener,
             None if to.as_path().is_some() => return Err(Errno::ENOENT),
             Some(Name::LeftOver | Name::File) | None => return Err(Errno::ECONNREFUSED),

@@ -37,7 +37,7 @@
 //! keepalives are unacknowledged, a route that ICMP says is closed, ends and resets that cross on their way, an
 //! urgent mark that arrives before its byte. A range of four ephemeral ports is a setting of the namespace, too.
 //! Two listeners with `SO_REUSEPORT` share connects by a hash that no script can foresee. Unix sockets for datagrams
-//! have no row because the simulated network has none yet.
+//! have no row yet.
 
 mod accepting;
 mod buffers;
