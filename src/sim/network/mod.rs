@@ -78,15 +78,6 @@ impl SimNet {
         SimNet { world: Rc::clone(world), host, drives }
     }
 
-    /// A new host on the same machine as this one: it has the same names of Unix sockets.
-    pub(crate) fn beside(&self) -> SimNet {
-        let net = SimNet::new(&self.world, false);
-        let mut world = self.world.borrow_mut();
-        world.hosts[net.host].machine = world.hosts[self.host].machine;
-        drop(world);
-        net
-    }
-
     fn clock(&self) -> u64 {
         self.world.borrow().now
     }
@@ -138,11 +129,6 @@ impl SimNet {
     /// How many descriptors are open on this host.
     pub(crate) fn descriptors(&self) -> usize {
         self.world.borrow().hosts[self.host].descriptors
-    }
-
-    /// How many names of Unix sockets are bound to on its machine.
-    pub(crate) fn names(&self) -> usize {
-        self.world.borrow().names_bound(self.host)
     }
 
     /// How many descriptors may be open.

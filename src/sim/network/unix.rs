@@ -3,6 +3,7 @@
 //! It knows what Linux does (`af_unix.c`): nothing travels, so that what was sent has arrived and what is closed is seen at
 //! once; no resets but for input that was left unread. Bytes move as `tcp` says, without the network's faults.
 
+use super::SimNet;
 use super::calls::Result;
 use super::options::capacity;
 use super::socket::{NOBODY, Owner, Phase, SockId};
@@ -181,5 +182,21 @@ impl World {
         let bound =
             |(at, name): &(&(usize, UnixAddr), &Name)| at.0 == machine && matches!(name, Name::Bound(_));
         self.unix_names.iter().filter(bound).count()
+    }
+}
+
+impl SimNet {
+    /// A new host on the same machine as this one: it has the same names of Unix sockets.
+    pub(crate) fn beside(&self) -> SimNet {
+        let net = SimNet::new(&self.world, false);
+        let mut world = self.world.borrow_mut();
+        world.hosts[net.host].machine = world.hosts[self.host].machine;
+        drop(world);
+        net
+    }
+
+    /// How many names of Unix sockets are bound to on its machine.
+    pub(crate) fn names(&self) -> usize {
+        self.world.borrow().names_bound(self.host)
     }
 }
