@@ -267,6 +267,19 @@ impl OsListener {
     }
 }
 
+impl OsListener {
+    /// Out of line, as an address has room for the longest path and would be moved with that.
+    #[inline(never)]
+    fn accept_unix(&self) -> io::Result<(OsStream, Addr)> {
+        let (stream, addr) = accept(&self.fd)?;
+        if let Some(bytes) = self.send_buffer_size {
+            SockRef::from(&stream).set_send_buffer_size(bytes)?;
+        }
+        let addr = unix::from_system(addr.and_then(|addr| SocketAddrUnix::try_from(addr).ok()));
+        Ok((OsStream::new(stream, Kind::Unix), addr))
+    }
+}
+
 impl AsFd for OsListener {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
@@ -284,6 +297,9 @@ impl Listener for OsListener {
 
     #[inline]
     fn accept(&self) -> io::Result<(OsStream, Addr)> {
+        if self.kind != Kind::Tcp {
+            return self.accept_unix();
+        }
         let (stream, addr) = accept(&self.fd)?;
         // Each kind by itself: put together at once they are put together byte by byte.
         let addr = match addr.as_ref().map(SocketAddrAny::address_family) {
@@ -295,15 +311,9 @@ impl Listener for OsListener {
                 let v6 = addr.and_then(|addr| SocketAddrV6::try_from(addr).ok());
                 v6.map_or(Addr::Unnamed, name_v6)
             }
-            Some(AddressFamily::UNIX) => {
-                unix::from_system(addr.and_then(|addr| SocketAddrUnix::try_from(addr).ok()))
-            }
             Some(_) | None => Addr::Unnamed,
         };
-        if let Some(bytes) = self.send_buffer_size {
-            SockRef::from(&stream).set_send_buffer_size(bytes)?;
-        }
-        Ok((OsStream::new(stream, self.kind), addr))
+        Ok((OsStream::new(stream, Kind::Tcp), addr))
     }
 
     fn local_addr(&self) -> io::Result<Addr> {
