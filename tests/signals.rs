@@ -164,3 +164,26 @@ fn when_the_reactor_is_gone_a_signal_does_what_it_always_did() {
         assert_eq!(child.wait().expect("a status").signal(), Some(number));
     }
 }
+
+// The process is told of a signal as long as anyone catches it, whoever did so before.
+#[test]
+fn a_reactor_is_told_when_another_that_was_told_is_gone() {
+    if is_child() {
+        let tell = |mut reactor: Reactor<Caught>| {
+            kill_process(getpid(), Signal::TERM).expect("sent");
+            until(&mut reactor, 1);
+        };
+        let (gone, beside) = (reactor(&[SIGTERM]), reactor(&[SIGTERM]));
+        drop(gone);
+        tell(beside);
+        tell(reactor(&[SIGTERM]));
+        println!("\nboth were told");
+        io::stdin().read_line(&mut String::new()).expect("never");
+        unreachable!("it is still there");
+    }
+    let mut child = child("a_reactor_is_told_when_another_that_was_told_is_gone");
+    let _output = hears(&mut child, "both were told");
+    let _input = child.stdin.take();
+    kill_process(Pid::from_child(&child), Signal::TERM).expect("it runs");
+    assert_eq!(child.wait().expect("a status").signal(), Some(SIGTERM));
+}
