@@ -65,6 +65,10 @@ impl<N: Network> Attempt<N> {
 
     /// Sets options of all sockets there are, and has those that come have them from the beginning.
     pub(super) fn set_options(&mut self, options: &Options) -> Option<io::Result<()>> {
+        // Before they are kept for sockets to come, none of which could be opened with them.
+        if let Err(error) = options.validate() {
+            return if matches!(self.stage, Stage::Over) { None } else { Some(Err(error)) };
+        }
         match &mut self.stage {
             Stage::Over => None,
             Stage::One(stream) => Some(stream.set_options(options)),

@@ -143,6 +143,31 @@ fn options_may_be_set_while_it_connects() {
     assert_eq!(reactor.handler().options[0].keepalive, keepalive().keepalive);
 }
 
+// They are refused before any is set: the connect goes on as if nothing had been asked for.
+#[test]
+fn wrong_options_change_nothing_of_a_connect_under_way() {
+    let wrong = Options::new().hop_limit(0);
+    let mut reactor = Reactor::new(Reader::default(), Config::default()).expect("a reactor can be made");
+    let listener = reactor.listen(LOCAL).expect("a free port");
+    let addr = reactor.local_addr(listener).expect("bound").socket_addr().expect("an IP address");
+    // Nobody listens on the first of the two: the other is opened after the options were asked for.
+    let nobody = TcpListener::bind(SocketAddr::from(LOCAL)).and_then(|listener| listener.local_addr());
+    let several = Connect::to_any([nobody.expect("a free port"), addr]).expect("two addresses");
+    for connect in [several, Connect::name("localhost", addr.port()).expect("a name")] {
+        let id = reactor.connect(connect, 0).expect("below the limit");
+        let mut refused = 0;
+        while reactor.stats().connects_failed == 0 && !reactor.handler().ids.contains(&id) {
+            reactor.turn(Some(PATIENCE)).expect("a turn");
+            match reactor.set_options(id, &wrong).map_err(|error| error.kind()) {
+                Err(ErrorKind::InvalidInput) => refused += 1,
+                Err(ErrorKind::NotFound) => {}
+                other => panic!("{other:?}"),
+            }
+        }
+        assert_eq!((reactor.stats().connects_failed, refused > 0), (0, true));
+    }
+}
+
 #[test]
 fn a_socket_for_datagrams_has_options_too() {
     let mut reactor = Reactor::new(Reader::default(), Config::default()).expect("a reactor can be made");
