@@ -15,7 +15,7 @@
 //! ```text
 //! server:  00054!unencrypted: first line the token, second the command
 //! client:  TOKEN\n count 3\n
-//! server:  00007+1\n2\n3\n  00013=exit status: 0
+//! server:  00007+1\n2\n3\n  00015=exit status: 0
 //! ```
 //!
 //! What the tutorials leave out: anyone who can connect would run anything. Here nothing but what is in a list is run, and

@@ -107,6 +107,6 @@ pub(super) fn explain(error: io::Error) -> io::Error {
     }
     io::Error::new(
         io::ErrorKind::InvalidInput,
-        "a regular file or a directory cannot be polled, it is always ready: read it on a thread",
+        "a file, a directory or a device such as /dev/null cannot be polled, it is always ready: read it on a thread",
     )
 }
