@@ -8,7 +8,8 @@
 //! The server is a name or an address and a port. A name is looked up, and its addresses are tried in turn.
 //!
 //! What is typed is sent a line at a time, what comes back is printed as it comes. At the end of the input (Ctrl-D) the
-//! client ends its side, and goes on printing until the server has ended, too. The input is read by a thread, which hands
+//! client ends its side, and goes on printing until the server has ended, too. A server that ends first ends the client,
+//! unless there is input that it may still take: then that is sent to the end. The input is read by a thread, which hands
 //! it over through the reactor's handle: a file is always readable and a terminal is shared with the shell, so that neither
 //! belongs into a poll, and making the terminal non-blocking would break the shell after us. A server that reads more slowly
 //! than the file is read slows the thread down. Exit codes: 0 after an orderly end, 1 after any other, 2 for arguments it
@@ -21,6 +22,7 @@ use std::process::ExitCode;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use switchboard::codec::Raw;
 use switchboard::{
     Bytes, Close, CloseReason, Config, Conn, ConnId, Connect, Context, Handle, Handler, Peer, Reactor,
@@ -43,6 +45,11 @@ impl Gate {
         self.opened.notify_all();
     }
 
+    /// Whether something was read that is not on its way yet.
+    fn is_shut(&self) -> bool {
+        *self.shut.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn pass(&self) {
         let shut = self.shut.lock().unwrap_or_else(PoisonError::into_inner);
         drop(self.opened.wait_while(shut, |shut| *shut).unwrap_or_else(PoisonError::into_inner));
@@ -52,13 +59,18 @@ impl Gate {
 struct Client {
     server: ConnId,
     gate: Arc<Gate>,
+    /// All of the input was sent.
+    ended: bool,
     failure: Option<String>,
 }
 
 impl Client {
     /// Some input, or its end.
     fn input(&mut self, cx: &mut Context, input: Option<Bytes>) {
-        let Some(bytes) = input else { return cx.finish(self.server) };
+        let Some(bytes) = input else {
+            self.ended = true;
+            return cx.finish(self.server);
+        };
         if cx.send_bytes_to(self.server, bytes) != Sent::OverHigh {
             self.gate.set(false);
         }
@@ -86,8 +98,11 @@ impl Handler for Client {
     }
 
     fn half_closed(&mut self, cx: &mut Context, conn: Conn<'_, Self>) -> Result {
-        // What is typed from now on could reach nobody who answers.
-        cx.close(conn.id, Close::Flush);
+        // What is typed from now on could reach nobody who answers. But the end of one side is not that of the other: it
+        // may read the rest of a file.
+        if self.ended || !self.gate.is_shut() && !has_input() {
+            cx.close(conn.id, Close::Flush);
+        }
         Ok(())
     }
 
@@ -102,6 +117,12 @@ impl Handler for Client {
         self.failure = Some(why.to_string());
         cx.stop(Stop::Now);
     }
+}
+
+/// Whether input, or its end, is there to be read now.
+fn has_input() -> bool {
+    let stdin = io::stdin();
+    poll(&mut [PollFd::new(&stdin, PollFlags::IN)], Some(&Timespec::default())).is_ok_and(|ready| ready > 0)
 }
 
 /// Reads the input a piece at a time and hands it to the loop.
@@ -174,7 +195,7 @@ fn named(host: &OsStr, port: &OsStr) -> Option<Connect> {
 
 fn talk(connect: Connect) -> io::Result<()> {
     let gate = Arc::new(Gate::default());
-    let client = Client { server: ConnId::NONE, gate: Arc::clone(&gate), failure: None };
+    let client = Client { server: ConnId::NONE, gate: Arc::clone(&gate), ended: false, failure: None };
     let mut config = Config::default();
     // The terminal, or whoever reads our output, takes as long as it takes.
     config.slow_callback = None;

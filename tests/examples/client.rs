@@ -69,6 +69,24 @@ fn the_end_of_the_server_ends_it_while_it_waits_for_input() {
     assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(0), &b"closed for today\n"[..]));
 }
 
+// One side of a connection ends without the other, and a file is sent whole or not without a word.
+#[test]
+fn a_server_that_ends_its_side_first_gets_the_rest_of_the_input() {
+    let sent = pattern(8 << 20, 5);
+    let path = std::env::temp_dir().join(format!("switchboard-client-rest-{}", std::process::id()));
+    std::fs::write(&path, &sent).expect("written");
+    let file = File::open(&path).expect("it is there");
+    std::fs::remove_file(&path).expect("removed");
+    let output = run(file.into(), move |mut peer| {
+        peer.read_exact(&mut [0]).expect("a byte");
+        peer.shutdown(Shutdown::Write).expect("ended");
+        let mut rest = Vec::new();
+        peer.read_to_end(&mut rest).expect("the rest and its end");
+        assert!(rest == sent[1..], "{} bytes of {}, or others", rest.len(), sent.len());
+    });
+    assert_eq!((output.status.code(), output.stderr.as_slice()), (Some(0), &b""[..]));
+}
+
 #[test]
 fn a_server_that_does_not_read_holds_the_input_up() {
     let (read_end, mut typed) = std::io::pipe().expect("a pipe");
