@@ -62,7 +62,8 @@ use crate::readiness::Readiness;
 /// But the flag belongs to what is open and not to the descriptor: whoever else has it, by inheritance or as a
 /// duplicate, has it non-blocking too. The two ends of a pipe, a socket pair or a child's output are open each for
 /// itself, so that the other end notices nothing. Standard input, output and error are shared. So a terminal is left
-/// as it is in any case, and for others there is [`leave_blocking`](Source::leave_blocking).
+/// as it is in any case, and for others there is [`leave_blocking`](Source::leave_blocking). Of duplicates that are
+/// registered, the last that is closed or taken back undoes it.
 #[derive(Debug)]
 pub struct Source {
     pub(crate) what: What,

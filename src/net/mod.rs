@@ -170,8 +170,15 @@ pub trait Network: sealed::Sealed + fmt::Debug {
         now: Readiness,
     ) -> io::Result<()>;
 
-    /// Gives up a source that is in no poll any more: its descriptor as it was, if it has one.
-    fn close_source(&mut self, source: Self::Source) -> Option<OwnedFd>;
+    /// Gives up a source that is in no poll any more: its descriptor as it was, if it has one. Those of the `others` that
+    /// are duplicates of it stay as they are to be.
+    fn close_source<'a>(
+        &mut self,
+        source: Self::Source,
+        others: impl Iterator<Item = &'a mut Self::Source>,
+    ) -> Option<OwnedFd>
+    where
+        Self::Source: 'a;
 
     /// Begins to connect to `addr`, with the options of `how`. The stream is connected once an event says so and it has
     /// no error.

@@ -114,7 +114,7 @@ impl<H: Handler, N: Network> Reactor<H, N> {
         let Held { source, .. } = self.sources.remove(at);
         // Its descriptor is free, or soon will be.
         self.accepting.pause.cut_short();
-        self.net.close_source(source)
+        self.net.close_source(source, self.sources.iter_mut().map(|held| &mut held.source))
     }
 
     /// An event of a source. At most one in each turn, because the poll tells anew only of what it was asked anew.

@@ -289,6 +289,25 @@ fn a_source_is_non_blocking_until_it_is_given_back_unless_it_is_to_be_left() {
     }
 }
 
+// One for reading and a duplicate for writing: the end of one must not make the other block.
+#[test]
+fn a_source_stays_non_blocking_when_a_duplicate_of_it_is_closed() {
+    let (ours, _theirs) = UnixStream::pair().expect("a pair");
+    let copy = || ours.try_clone().expect("a duplicate");
+    let is_nonblocking = || fcntl_getfl(&ours).expect("flags").contains(OFlags::NONBLOCK);
+    let mut reactor = reactor();
+    let [first, second, third] =
+        [copy(), copy(), copy()].map(|copy| reactor.register(Source::new(copy)).expect("registered"));
+    assert!(is_nonblocking());
+    reactor.with(|_, cx| cx.deregister(first));
+    reactor.turn(Some(Duration::ZERO)).expect("a turn");
+    assert!(is_nonblocking());
+    drop(reactor.take_source(third));
+    assert!(is_nonblocking());
+    drop(reactor.take_source(second));
+    assert!(!is_nonblocking());
+}
+
 #[test]
 fn a_terminal_is_left_as_it_is() {
     use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, unlockpt};

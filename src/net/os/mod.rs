@@ -222,8 +222,12 @@ impl Network for Os {
         }
     }
 
-    fn close_source(&mut self, source: OsSource) -> Option<OwnedFd> {
-        source.close()
+    fn close_source<'a>(
+        &mut self,
+        source: OsSource,
+        others: impl Iterator<Item = &'a mut OsSource>,
+    ) -> Option<OwnedFd> {
+        source.close(others)
     }
 
     fn connect(&mut self, addr: &Addr, how: &Connect) -> io::Result<OsStream> {

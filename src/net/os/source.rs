@@ -5,7 +5,7 @@
 use std::io::{self, IsTerminal};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
-use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl, fstat};
 use rustix::io::Errno;
 
 use crate::readiness::Readiness;
@@ -16,8 +16,12 @@ use crate::source::{Io, Source, What};
 pub struct OsSource {
     /// There until it is given back.
     fd: Option<OwnedFd>,
+    /// It must not block.
+    nonblocking: bool,
     /// It was blocking before.
     restore: bool,
+    /// What duplicates have in common, and few others.
+    inode: u64,
 }
 
 impl OsSource {
@@ -30,21 +34,35 @@ impl OsSource {
                 "an end of a simulated pipe can be registered on the simulated network only",
             ));
         };
-        let mut restore = false;
-        if !leave_blocking && !fd.is_terminal() {
-            let flags = fcntl_getfl(&fd)?;
-            if !flags.contains(OFlags::NONBLOCK) {
-                fcntl_setfl(&fd, flags | OFlags::NONBLOCK)?;
-                restore = true;
-            }
-        }
-        Ok(OsSource { fd: Some(fd), restore })
+        let nonblocking = !leave_blocking && !fd.is_terminal();
+        let inode = fstat(&fd)?.st_ino;
+        let mut source = OsSource { fd: Some(fd), nonblocking, restore: false, inode };
+        source.keep()?;
+        Ok(source)
     }
 
-    /// Gives it back as it was.
-    pub(crate) fn close(mut self) -> Option<OwnedFd> {
+    /// Gives it back as it was. Whoever of the others is a duplicate of it stays non-blocking: a loop that blocks stands
+    /// still for everyone.
+    pub(crate) fn close<'a>(mut self, others: impl Iterator<Item = &'a mut OsSource>) -> Option<OwnedFd> {
         self.restore();
+        if self.restore {
+            for other in others.filter(|other| other.inode == self.inode) {
+                if let Err(error) = other.keep() {
+                    log::warn!("a descriptor may block: {error}");
+                }
+            }
+        }
         self.fd.take()
+    }
+
+    /// Makes it non-blocking, if it is to be and is not.
+    fn keep(&mut self) -> io::Result<()> {
+        let flags = fcntl_getfl(self.borrowed())?;
+        if self.nonblocking && !flags.contains(OFlags::NONBLOCK) {
+            fcntl_setfl(self.borrowed(), flags | OFlags::NONBLOCK)?;
+            self.restore = true;
+        }
+        Ok(())
     }
 
     fn restore(&mut self) {

@@ -304,7 +304,11 @@ impl Network for Fake {
         Err(ErrorKind::Unsupported.into())
     }
 
-    fn close_source(&mut self, source: NoSource) -> Option<OwnedFd> {
+    fn close_source<'a>(
+        &mut self,
+        source: NoSource,
+        _: impl Iterator<Item = &'a mut NoSource>,
+    ) -> Option<OwnedFd> {
         match source {}
     }
 

@@ -433,7 +433,11 @@ impl Network for SimNet {
         source.watch(Token::source(id), before, now)
     }
 
-    fn close_source(&mut self, source: SimSource) -> Option<OwnedFd> {
+    fn close_source<'a>(
+        &mut self,
+        source: SimSource,
+        _: impl Iterator<Item = &'a mut SimSource>,
+    ) -> Option<OwnedFd> {
         drop(source);
         None
     }

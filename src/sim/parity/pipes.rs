@@ -75,7 +75,7 @@ impl<N: Network> Ends<N> {
     fn close(&mut self, id: SourceId, polled: Readiness) {
         self.watch(id, polled, NONE);
         let end = if id == READER { self.reader.take() } else { self.writer.take() };
-        drop(self.net.close_source(end.expect("it is open")));
+        drop(self.net.close_source(end.expect("it is open"), std::iter::empty()));
         self.trace.push(format!("close {}", if id == READER { "reader" } else { "writer" }));
     }
 }
