@@ -363,6 +363,8 @@ impl Handler for Caller {
             Some((b'!', _)) if !self.greeted => self.greeted = true,
             Some((b'!', why)) => {
                 self.failure = Some(io::Error::other(String::from_utf8_lossy(why).into_owned()));
+                // After a wrong token it would wait for another one.
+                return Err(Close::Flush);
             }
             Some(_) | None => return Err(Close::msg("a block of no kind")),
         }

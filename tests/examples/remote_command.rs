@@ -330,6 +330,19 @@ fn o10_a_token_cannot_be_tried_out() {
     drop(server);
 }
 
+// O10: the example's own client does not wait for the end of the time for a login, and says what is wrong.
+#[test]
+fn o10_a_wrong_token_is_said_to_be_wrong() {
+    let server = serve();
+    let mut client = Command::new(example("remote_command"));
+    client.args(["call", &server.address.to_string(), "count", "1"]);
+    let output = client.env(TOKEN.0, TOKEN.1.to_uppercase()).output().expect("it runs");
+    let complaint = String::from_utf8(output.stderr).expect("UTF-8");
+    assert_eq!(output.status.code(), Some(1), "{complaint}");
+    assert!(complaint.ends_with(": wrong token\n"), "{complaint}");
+    assert_eq!(server.terminate(), "served 1 clients, 0 commands\n");
+}
+
 // O10: whoever is silent, or has said only half of it, is not waited for; a byte now and then changes nothing.
 #[test]
 fn o10_a_login_has_its_time() {
