@@ -29,7 +29,7 @@ const REQUEST_BYTES_MAX: usize = 1 << 20;
 /// A longer head of an HTTP request is refused.
 const HEAD_BYTES_MAX: usize = 8 << 10;
 /// What an HTTP request begins with. Everything else ends with the client's side.
-const METHODS: [&[u8]; 2] = [b"GET ", b"HEAD "];
+const METHODS: [&[u8]; 5] = [b"GET ", b"HEAD ", b"POST ", b"PUT ", b"DELETE "];
 
 /// What was asked for.
 enum Request<'a> {
@@ -104,18 +104,23 @@ impl Handler for Counter {
                 let first = head.split(|&byte| byte == b'\r').next().unwrap_or(head);
                 let mut words = first.split(|&byte| byte == b' ');
                 let method = words.next();
-                // `/some/words` is two words.
-                let path: Vec<u8> = words.next().unwrap_or_default().to_vec();
-                let text: Vec<u8> = path.iter().map(|&byte| if byte == b'/' { b' ' } else { byte }).collect();
-                let body = count(text.trim_ascii());
+                let (status, body) = if matches!(method, Some(b"GET" | b"HEAD")) {
+                    // `/some/words` is two words.
+                    let path = words.next().unwrap_or_default();
+                    let text: Vec<u8> =
+                        path.iter().map(|&byte| if byte == b'/' { b' ' } else { byte }).collect();
+                    ("200 OK", count(text.trim_ascii()))
+                } else {
+                    ("501 Not Implemented", "only GET and HEAD\n".to_owned())
+                };
                 let mut out = cx.out();
                 // The end of the connection is the end of the body, too; the length is for those who keep count.
                 write!(
                     out,
-                    "HTTP/1.0 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+                    "HTTP/1.0 {status}\r\nContent-Type: text/plain\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
                     body.len()
                 );
-                if method == Some(b"GET") {
+                if method != Some(b"HEAD") {
                     write!(out, "{body}");
                 }
             }

@@ -63,6 +63,17 @@ fn http_is_answered_at_the_empty_line_wherever_it_is_cut() {
 }
 
 #[test]
+fn http_with_a_body_is_told_that_there_is_no_such_method() {
+    let server = Server::serve("one_shot");
+    let mut client = server.connect();
+    client.write_all(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello").expect("written");
+    // Our side stays open.
+    let answer = String::from_utf8(read_to_any_end(&mut client)).expect("UTF-8");
+    assert!(answer.starts_with("HTTP/1.0 501 Not Implemented\r\n"), "{answer}");
+    assert!(answer.ends_with("\r\n\r\nonly GET and HEAD\n"), "{answer}");
+}
+
+#[test]
 fn http_without_an_end_is_refused_at_its_limit() {
     let server = Server::serve("one_shot");
     let mut client = server.connect();
