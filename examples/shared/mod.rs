@@ -27,7 +27,7 @@ pub(crate) fn main<const N: usize>(
     let default = default.into();
     let more = options.map(|(name, what, _)| format!(" [--{name} {what}]")).concat();
     let bad = |error: &dyn Display| {
-        eprintln!("{NAME}: {error}; expected --listen ADDR:PORT{more}, such as --listen {default}");
+        eprintln!("{NAME}: {error}; expected [--listen ADDR:PORT]{more}, such as --listen {default}");
         ExitCode::from(2)
     };
     let (addr, values) = match arguments(default, options) {

@@ -54,7 +54,7 @@ fn bad_arguments_are_one_line_that_says_what_was_expected_and_exit_code_2() {
             assert_eq!(output.status.code(), Some(2), "{name} {args:?}");
             assert!(output.stdout.is_empty(), "{name} {args:?}");
             let message = String::from_utf8(output.stderr).expect("UTF-8");
-            let expected = format!("; expected --listen ADDR:PORT{options}, such as --listen {default}\n");
+            let expected = format!("; expected [--listen ADDR:PORT]{options}, such as --listen {default}\n");
             assert!(message.starts_with(&format!("{name}: ")), "{message}");
             assert!(message.ends_with(&expected) && message.lines().count() == 1, "{message}");
         }
@@ -150,7 +150,7 @@ fn bad_options_are_one_line_that_says_what_was_expected_and_exit_code_2() {
         assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(2), &b""[..]));
         let message = String::from_utf8(output.stderr).expect("UTF-8");
         assert!(message.starts_with(complaint), "{message}");
-        assert!(message.contains("; expected --listen") && message.lines().count() == 1, "{message}");
+        assert!(message.contains("; expected [--listen") && message.lines().count() == 1, "{message}");
     }
 }
 
