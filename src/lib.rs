@@ -117,10 +117,19 @@
 //!
 //! # Platforms
 //!
-//! Unix, and so far only Linux is compiled and tested. Elsewhere on Unix there is no urgent data, as mio cannot ask
-//! kqueue for it; on anything else it does not compile. TCP and UDP over IPv4 and IPv6, and Unix sockets for streams and
-//! datagrams ([`Listen::unix`], [`Bind::unix`]); their abstract names and [`Peer::credentials`] are Linux's. TLS is not
-//! there yet. The oldest Rust is 1.85. There is no `unsafe` in this crate.
+//! TCP and UDP over IPv4 and IPv6, and Unix sockets for streams and datagrams ([`Listen::unix`], [`Bind::unix`]). TLS is
+//! not there yet. The oldest Rust is 1.85. There is no `unsafe` in this crate.
+//!
+//! | system | state |
+//! |---|---|
+//! | Linux | compiled and tested |
+//! | macOS, BSD | written for, never compiled |
+//! | Windows | does not compile: the network (`net::os`) and `select` are not written |
+//!
+//! What is missing outside of Linux and Android: urgent data and [`Readiness::EXCEPTIONAL`], as mio cannot ask kqueue for
+//! them; abstract names of Unix sockets and [`Peer::credentials`]; of [`Options`], `user_timeout`, `dont_fragment`, `mark`,
+//! `device` and `not_sent_low_water`. What is asked for and missing is an error of kind `Unsupported`, but for the
+//! first two: those are never told. A listener costs two `accept` for each connection there.
 //!
 //! # More
 //!
