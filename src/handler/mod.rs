@@ -254,7 +254,9 @@ pub trait Handler {
     ///
     /// [`CloseReason::Io`] has the system's error, or one of its kind that says what the system does not: which of several
     /// addresses it was, or which name, or what to do without a local port; the system's own is its
-    /// [`source`](std::error::Error::source). [`Backoff`](crate::Backoff) says when to try again.
+    /// [`source`](std::error::Error::source). An `opened` that panicked, isolated, is told as
+    /// [`CloseReason::Panicked`]; one that answered `None` is not told, as the handler knows.
+    /// [`Backoff`](crate::Backoff) says when to try again.
     fn connect_failed(&mut self, cx: &mut Context, key: u64, why: &CloseReason) {
         let _ = key;
         log::warn!("connect {} failed: {why}", cx.id());

@@ -309,7 +309,12 @@ impl<H: Handler, N: Network> Reactor<H, N> {
         (slot.opened_at, slot.last_activity, slot.since) = (now, now, now);
         self.cx.stats.connected += 1;
         self.cx.begin(id);
+        let panics = self.cx.stats.panics;
         let Some((codec, session)) = self.introduce(&stream, peer, Origin::Connected, key) else {
+            if self.cx.stats.panics > panics {
+                // Whoever asked for it waits for one of the two.
+                self.tell_connect_failed(id, key, &CloseReason::Panicked);
+            }
             return self.send_off(id, stream);
         };
         self.link(index, Link { stream, codec, session, tail: None });
@@ -350,17 +355,20 @@ impl<H: Handler, N: Network> Reactor<H, N> {
             self.cx.stats.calls.close += descriptors as u64;
             self.accepting.pause.cut_short();
         }
-        let key = attempt.key;
+        self.tell_connect_failed(id, attempt.key, reason);
+        self.cx.leave();
+        self.start_timers();
+        self.cx.table.remove(id);
+        self.cx.stats.open = self.cx.table.open;
+    }
+
+    fn tell_connect_failed(&mut self, id: ConnId, key: u64, reason: &CloseReason) {
         self.cx.stats.connects_failed += 1;
         self.cx.begin(id);
         self.guard(|reactor| reactor.handler.connect_failed(&mut reactor.cx, key, reason));
         if wrong!(ConnectFailedTwice) {
             self.guard(|reactor| reactor.handler.connect_failed(&mut reactor.cx, key, reason));
         }
-        self.cx.leave();
-        self.start_timers();
-        self.cx.table.remove(id);
-        self.cx.stats.open = self.cx.table.open;
     }
 }
 

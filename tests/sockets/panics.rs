@@ -1,14 +1,15 @@
 //! Panics: in each callback, in a codec, in a session's `Drop`; leaving the loop or kept to one connection.
 
 use std::io::{Read, Write};
-use std::net::{Shutdown, TcpStream};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use switchboard::codec::{Decoder, FrameError, Lines, Step};
+use switchboard::codec::{Decoder, FrameError, Lines, Raw, Step};
 use switchboard::{
-    Close, CloseKind, CloseReason, Config, Conn, Context, Frame, Handler, Peer, PostError, Result,
+    Close, CloseKind, CloseReason, Config, Conn, Context, Frame, Handler, Peer, PostError, Reactor, Result,
+    Sent,
 };
 
 use crate::peer::{is_reset, read_all};
@@ -328,4 +329,39 @@ fn g8_sessions_that_panic_when_dropped_do_not_end_the_process_behind_a_panic() {
         read_all(client).1.ok();
     }
     assert_eq!(server.join_panicked(), "received");
+}
+
+// G7: whoever asked for a connect hears of it, also when `opened` panics.
+#[test]
+fn g7_a_connect_whose_opened_panicked_is_told_as_failed() {
+    #[derive(Default)]
+    struct Connecting(Vec<String>);
+
+    impl Handler for Connecting {
+        type Codec = Raw;
+        type Session = ();
+
+        fn opened(&mut self, _: &mut Context, _: &Peer<'_>) -> Option<(Raw, ())> {
+            panic!("opened");
+        }
+
+        fn received(&mut self, _: &mut Context, _: Conn<'_, Self>, _: &[u8]) -> Result {
+            Ok(())
+        }
+
+        fn connect_failed(&mut self, cx: &mut Context, key: u64, why: &CloseReason) {
+            assert_eq!(cx.send_to(cx.id(), b"nobody"), Sent::Closed);
+            self.0.push(format!("{key}: {why}"));
+        }
+    }
+
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let addr = listener.local_addr().expect("bound");
+    let mut config = Config::default();
+    config.isolate_panics = true;
+    let mut reactor = Reactor::new(Connecting::default(), config).expect("a reactor can be made");
+    reactor.connect(addr, 7).expect("there is room");
+    reactor.run().expect("nothing is left to do");
+    assert_eq!(reactor.handler().0, [format!("7: {}", CloseReason::Panicked)]);
+    assert_eq!((reactor.stats().open, reactor.stats().connects_failed), (0, 1));
 }
