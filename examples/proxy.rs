@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! cargo run --release --example echo
-//! cargo run --release --example proxy -- --to 127.0.0.1:7000
+//! cargo run --release --example proxy -- --to localhost:7000
 //! nc 127.0.0.1 7005
 //! ```
 //!
@@ -19,11 +19,12 @@ use std::process::ExitCode;
 
 use switchboard::codec::Raw;
 use switchboard::{
-    Close, CloseReason, Config, Conn, ConnId, Context, Handler, Origin, Peer, Reactor, Result, Sent, signals,
+    Close, CloseReason, Config, Conn, ConnId, Connect, Context, Handler, Origin, Peer, Reactor, Result, Sent,
+    signals,
 };
 
 struct Proxy {
-    to: SocketAddr,
+    to: Connect,
     failed: u64,
 }
 
@@ -40,7 +41,7 @@ impl Handler for Proxy {
         }
         // Its id is good at once: what the client sends meanwhile waits for it. At the limit of connections there is
         // none, and the client is turned away.
-        let onward = cx.connect(self.to, cx.id().to_bits()).ok()?;
+        let onward = cx.connect(self.to.clone(), cx.id().to_bits()).ok()?;
         Some((Raw::new(), onward))
     }
 
@@ -80,12 +81,12 @@ impl Handler for Proxy {
 }
 
 fn main() -> ExitCode {
-    let options = [("to", "ADDR:PORT", "127.0.0.1:7000")];
+    let options = [("to", "HOST:PORT", "127.0.0.1:7000")];
     shared::main("Connects whoever connects onward.", ([127, 0, 0, 1], 7005), options, serve)
 }
 
 fn serve(addr: SocketAddr, [to]: [String; 1]) -> io::Result<()> {
-    let to = to.parse().map_err(|error| {
+    let to: Connect = to.parse().map_err(|error| {
         io::Error::new(io::ErrorKind::InvalidInput, format!("--to {to:?} is no address: {error}"))
     })?;
     let mut reactor = Reactor::new(Proxy { to, failed: 0 }, Config::default())?;

@@ -3,6 +3,7 @@
 //! It knows options, their defaults, and the order in which several addresses are tried; it connects nothing and looks
 //! no name up.
 
+use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
@@ -196,6 +197,22 @@ pub(crate) fn in_turn(addrs: impl IntoIterator<Item: Into<Addr>>) -> Vec<Addr> {
     turns
 }
 
+/// Whom, as it can be parsed; several addresses with commas between them.
+impl fmt::Display for Connect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.to {
+            Target::One(addr) => addr.fmt(f),
+            Target::Any(addrs) => {
+                for (at, addr) in addrs.iter().enumerate() {
+                    write!(f, "{}{addr}", if at > 0 { ", " } else { "" })?;
+                }
+                Ok(())
+            }
+            Target::Name(name) => write!(f, "{}:{}", name.host, name.port),
+        }
+    }
+}
+
 impl From<SocketAddr> for Connect {
     fn from(addr: SocketAddr) -> Connect {
         Connect::to(addr)
@@ -249,6 +266,15 @@ fn invalid(message: String) -> io::Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn it_is_shown_as_whom_it_connects_to() {
+        for text in ["127.0.0.1:7000", "[::1]:7000", "unix:/run/some.sock", "example.org:7000"] {
+            assert_eq!(text.parse::<Connect>().expect("an address or a name").to_string(), text);
+        }
+        let several: [SocketAddr; 2] = [([127, 0, 0, 1], 1).into(), ([127, 0, 0, 1], 2).into()];
+        assert_eq!(Connect::to_any(several).expect("two").to_string(), "127.0.0.1:1, 127.0.0.1:2");
+    }
 
     fn addrs(texts: &[&str]) -> Vec<Addr> {
         texts.iter().map(|text| text.parse().expect("an address")).collect()
