@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use switchboard::codec::Raw;
 use switchboard::{
     Addr, Bind, Config, Conn, Context, Datagram, DatagramId, Handler, Peer, Reactor, Result, Sent, Stop,
+    UnixAddr,
 };
 
 use crate::server::PATIENCE;
@@ -15,8 +16,8 @@ use crate::unix::Place;
 
 /// Writes down what it is told, and sends back what has a sender.
 #[derive(Default)]
-struct Told {
-    received: Vec<(Addr, Vec<u8>, bool)>,
+pub(crate) struct Told {
+    pub(crate) received: Vec<(Addr, Vec<u8>, bool)>,
     failed: Vec<String>,
 }
 
@@ -42,6 +43,11 @@ impl Handler for Told {
     fn datagram_failed(&mut self, _: &mut Context, _: DatagramId, error: &io::Error) {
         self.failed.push(format!("{:?}: {error}", error.kind()));
     }
+}
+
+/// One that is bound to `addr`.
+pub(crate) fn bound(addr: UnixAddr) -> (Reactor<Told>, DatagramId) {
+    reactor(Config::default(), Bind::unix(addr))
 }
 
 fn reactor(config: Config, bind: Bind) -> (Reactor<Told>, DatagramId) {

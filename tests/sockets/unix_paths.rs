@@ -2,16 +2,20 @@
 
 use std::fs;
 use std::io::ErrorKind;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStringExt as _;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
-use std::os::unix::net::{UnixDatagram, UnixListener};
+use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 use std::path::Path;
 use std::sync::Barrier;
 
 use rustix::fs::FlockOperation;
-use switchboard::{Config, Listen, Reactor};
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketType};
+use switchboard::{Addr, Config, Listen, Reactor, UnixAddr};
 
-use crate::turns::{Scribe, settle, turn_until_told};
+use crate::turns::{Scribe, settle, turn_until, turn_until_told};
 use crate::unix::{Place, connect, echo, hear, say};
+use crate::unix_datagrams::bound;
 
 fn mode(path: &Path) -> u32 {
     fs::metadata(path).expect("it is there").permissions().mode() & 0o777
@@ -183,4 +187,42 @@ fn k7_a_directory_that_someone_else_has_locked_only_hinders_a_removal() {
     drop(echo(place.addr("another")));
     drop(directory);
     drop(echo(place.addr("socket")));
+}
+
+/// A socket bound to a path of as many bytes as `sockaddr_un` has, so that there is no room for the zero byte behind it:
+/// Linux takes it, and tells it with the zero byte, longer than a `sockaddr_un` is.
+fn of_108_bytes(place: &Place, kind: SocketType) -> OwnedFd {
+    let mut path = place.path("").into_os_string().into_vec();
+    path.resize(UnixAddr::LEN_MAX + 1, b'x');
+    let socket = rustix::net::socket(AddressFamily::UNIX, kind, None).expect("a socket");
+    let at = SocketAddrUnix::new(path).expect("just short enough");
+    rustix::net::bind(&socket, &at).expect("free");
+    socket
+}
+
+// K9: a peer may have a path one byte longer than we can write. It is served, and has no name.
+#[test]
+fn k9_a_peer_whose_path_is_too_long_is_served_unnamed() {
+    let place = Place::new("peer-108");
+    let mut reactor = echo(place.addr("socket"));
+    let client = of_108_bytes(&place, SocketType::STREAM);
+    rustix::net::connect(&client, &SocketAddrUnix::new(place.path("socket")).expect("short")).expect("room");
+    let client = UnixStream::from(client);
+    say(&client, "hello\n");
+    turn_until_told(&mut reactor, 2);
+    assert_eq!(reactor.connections().next().expect("one is open").peer, Addr::Unnamed);
+    hear(&client, "hello\n");
+    reactor.adopt(client, 1).expect("adopted, the other way round");
+    turn_until_told(&mut reactor, 3);
+}
+
+// K9: the same of one that sends datagrams.
+#[test]
+fn k9_a_sender_whose_path_is_too_long_is_told_as_unnamed() {
+    let place = Place::new("sender-108");
+    let (mut reactor, _) = bound(place.addr("socket"));
+    let sender = UnixDatagram::from(of_108_bytes(&place, SocketType::DGRAM));
+    sender.send_to(b"hello", place.path("socket")).expect("sent");
+    turn_until(&mut reactor, |reactor| !reactor.handler().received.is_empty());
+    assert_eq!(reactor.handler().received, [(Addr::Unnamed, b"hello".to_vec(), false)]);
 }

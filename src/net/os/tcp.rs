@@ -12,7 +12,7 @@ use std::time::Duration;
 use rustix::io::Errno;
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvFlags, ReturnFlags, SendAncillaryBuffer, SendFlags,
-    SocketAddrAny, SocketAddrUnix, SocketFlags,
+    SocketAddrAny, SocketFlags,
 };
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
@@ -275,7 +275,7 @@ impl OsListener {
         if let Some(bytes) = self.send_buffer_size {
             SockRef::from(&stream).set_send_buffer_size(bytes)?;
         }
-        let addr = unix::from_system(addr.and_then(|addr| SocketAddrUnix::try_from(addr).ok()));
+        let addr = addr.map_or(Addr::Unnamed, unix::from_system);
         Ok((OsStream::new(stream, Kind::Unix), addr))
     }
 }

@@ -7,7 +7,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
-use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketAddrUnix};
+use rustix::net::{AddressFamily, RecvFlags, SendFlags};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use super::options::{self, Kind};
@@ -152,9 +152,7 @@ impl Datagram for OsDatagram {
         // With this flag the answer is how long it really was.
         let (len, whole, from) = rustix::net::recvfrom(&self.fd, &mut *buf, RecvFlags::TRUNC)?;
         let from = match from {
-            Some(from) if from.address_family() == AddressFamily::UNIX => {
-                unix::from_system(SocketAddrUnix::try_from(from).ok())
-            }
+            Some(from) if from.address_family() == AddressFamily::UNIX => unix::from_system(from),
             Some(from) => SocketAddr::try_from(from).map_or(Addr::Unnamed, Addr::from),
             None => Addr::Unnamed,
         };

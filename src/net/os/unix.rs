@@ -22,7 +22,7 @@ use std::time::Duration;
 
 use rustix::fs::{FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
-use rustix::net::SocketAddrUnix;
+use rustix::net::{SocketAddrAny, SocketAddrUnix};
 use socket2::{Domain, Socket, Type};
 
 use super::options;
@@ -37,6 +37,9 @@ const LOCK_PAUSE: Duration = Duration::from_millis(1);
 
 /// How often a name that was removed may be taken by someone else before we are.
 const TAKE_OVERS: u32 = 3;
+
+/// How long a `sockaddr_un` is: the family, and a name with its zero byte.
+const NAME_BYTES_MAX: usize = 2 + UnixAddr::LEN_MAX + 1;
 
 /// What options there are.
 pub(super) const OPTIONS: options::Kind = options::Kind { transport: Transport::Unix, is_v6: false };
@@ -282,10 +285,14 @@ pub(super) fn to_system(addr: &UnixAddr) -> io::Result<SocketAddrUnix> {
     Err(io::Error::new(ErrorKind::Unsupported, message))
 }
 
-/// A name as the system has it.
+/// A name as the system has it. A path of [`UnixAddr::LEN_MAX`] bytes and one more is none: Linux lets a peer bind to it
+/// and tells its zero byte, too, for which `sockaddr_un` has no room, and `rustix` would look for it there.
 #[cold]
-pub(super) fn from_system(addr: Option<SocketAddrUnix>) -> Addr {
-    let Some(addr) = addr else { return Addr::Unnamed };
+pub(super) fn from_system(addr: SocketAddrAny) -> Addr {
+    if usize::try_from(addr.addr_len()).is_ok_and(|len| len > NAME_BYTES_MAX) {
+        return Addr::Unnamed;
+    }
+    let Ok(addr) = SocketAddrUnix::try_from(addr) else { return Addr::Unnamed };
     if let Some(path) = addr.path_bytes() {
         return name_path(path);
     }
