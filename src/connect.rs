@@ -66,7 +66,8 @@ impl Connect {
 
     /// Connects to whichever of `addrs` answers first (RFC 8305): the first is tried, the next one when it has failed or
     /// has not answered within [`stagger`](Connect::stagger), and so on; the first to be connected is it, and the others
-    /// are closed. They are tried in this order, but the two IP families in turn.
+    /// are closed. They are tried in this order, but the two IP families in turn; Unix sockets count as IPv4. One whose
+    /// backlog is full is tried again behind the others.
     ///
     /// It is one connection: one id, one `opened` with the address of the one that answered, or one `connect_failed`
     /// with the error that says most. The time-out is that of all together. Attempts side by side each take a

@@ -10,11 +10,12 @@
 //! ```
 
 use std::fmt;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::mem;
 
 use super::causes::{all_failed, says_little};
 use super::connect::{Outcome, open, outcome};
+use super::connect_again::Pause;
 use crate::addr::Addr;
 use crate::connect::Connect;
 use crate::id::ConnId;
@@ -27,7 +28,7 @@ use crate::stats::Calls;
 /// The attempts of one connect to several addresses.
 pub(super) struct Race<N: Network> {
     connect: Connect,
-    /// Not tried yet, the next one last.
+    /// Not tried yet, or with a full backlog when they were; the next one last.
     waiting: Vec<Addr>,
     runners: Vec<(Addr, N::Stream)>,
     tried: usize,
@@ -35,6 +36,8 @@ pub(super) struct Race<N: Network> {
     failure: Option<(Addr, io::Error)>,
     /// When the next one is tried, should nothing happen before.
     pub(super) next_at: Instant,
+    /// How long nothing is tried when all that is left are full backlogs.
+    pause: Pause,
 }
 
 /// How a race stands.
@@ -48,7 +51,8 @@ impl<N: Network> Race<N> {
     pub(super) fn new(connect: Connect, mut addrs: Vec<Addr>) -> Race<N> {
         addrs.reverse();
         let next_at = Instant::NEVER;
-        Race { connect, waiting: addrs, runners: Vec::new(), tried: 0, failure: None, next_at }
+        let pause = Pause::new();
+        Race { connect, waiting: addrs, runners: Vec::new(), tried: 0, failure: None, next_at, pause }
     }
 
     /// The socket that was opened first, of those there are.
@@ -68,20 +72,30 @@ impl<N: Network> Race<N> {
         self.runners.len()
     }
 
-    /// Tries the next address; those that fail at once are passed over.
+    /// Tries the next address; those that fail at once are passed over. A Unix listener whose backlog is full has not
+    /// failed: it is tried again, behind all others.
     pub(super) fn go_on(&mut self, net: &mut N, calls: &mut Calls, id: ConnId, now: Instant) -> Stand<N> {
+        let mut full = Vec::new();
         while let Some(addr) = self.waiting.pop() {
-            self.tried += 1;
             match open(net, calls, &addr, &self.connect, id) {
                 Ok(stream) => {
+                    self.tried += 1;
                     self.runners.push((addr, stream));
                     break;
                 }
-                Err(error) => self.failed(addr, error),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => full.push(addr),
+                Err(error) => {
+                    self.tried += 1;
+                    self.failed(addr, error);
+                }
             }
         }
+        self.waiting.splice(0..0, full.into_iter().rev());
         self.put_off(now);
-        if self.runners.is_empty() {
+        if self.runners.is_empty() && !self.waiting.is_empty() {
+            self.next_at = self.pause.put_off(now);
+            Stand::Open
+        } else if self.runners.is_empty() {
             Stand::Lost(all_failed(&self.connect.to, self.tried, self.failure.take()))
         } else {
             Stand::Open

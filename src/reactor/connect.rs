@@ -215,7 +215,7 @@ impl<H: Handler, N: Network> Reactor<H, N> {
     /// Has a connect tried again after its pause, unless its own time is over before.
     fn put_off(&mut self, id: ConnId, again: &mut Again) {
         let slot = &mut self.cx.table.slots[id.slot()];
-        slot.since = again.put_off(self.cx.now).min(slot.since);
+        slot.since = again.pause.put_off(self.cx.now).min(slot.since);
     }
 
     /// Tries a connect again whose pause is over.

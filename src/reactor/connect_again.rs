@@ -16,18 +16,27 @@ const PAUSE_MAX: Duration = Duration::from_millis(64);
 /// A connect that is to be tried again.
 pub(super) struct Again {
     pub(super) connect: Connect,
-    pause: Duration,
+    pub(super) pause: Pause,
 }
 
 impl Again {
     pub(super) fn new(connect: Connect) -> Again {
-        Again { connect, pause: PAUSE_MIN }
+        Again { connect, pause: Pause::new() }
+    }
+}
+
+/// How long to wait before the next try.
+pub(super) struct Pause(Duration);
+
+impl Pause {
+    pub(super) fn new() -> Pause {
+        Pause(PAUSE_MIN)
     }
 
     /// When the next try is.
     pub(super) fn put_off(&mut self, now: Instant) -> Instant {
-        let at = now + self.pause;
-        self.pause = self.pause.saturating_mul(2).min(PAUSE_MAX);
+        let at = now + self.0;
+        self.0 = self.0.saturating_mul(2).min(PAUSE_MAX);
         if wrong!(UnixConnectNotRetried) { Instant::NEVER } else { at }
     }
 }

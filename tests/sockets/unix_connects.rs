@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use socket2::{Domain, SockAddr, Socket, Type};
-use switchboard::{Config, Connect, Reactor, Stop};
+use switchboard::{Addr, Config, Connect, Reactor, Stop};
 
 use crate::turns::{Scribe, settle, turn_until_told};
 use crate::unix::{Place, connect, echo, hear, say};
@@ -113,6 +113,43 @@ fn d9_a_connect_that_waits_can_be_given_up() {
     reactor.with(|_, cx| cx.stop(Stop::Now));
     reactor.run().expect("stopped");
     assert!(reactor.handler().log[1].starts_with("connect 2 failed: "));
+}
+
+// D9: one of several whose backlog is full has not failed; it is tried again, behind those that were not tried yet.
+#[test]
+fn d9_a_full_backlog_among_several_addresses_is_tried_again() {
+    let place = Place::new("among-several");
+    let (listener, _filler) = full(&place);
+    let full: Addr = place.addr("socket").into();
+    let refused: Addr = place.addr("missing").into();
+    let mut reactor = client(Config::default());
+    let mut accepted = Vec::new();
+    for addrs in [vec![full.clone()], vec![full, refused]] {
+        let connect = Connect::to_any(addrs).expect("a few");
+        reactor.with(|_, cx| cx.connect(connect, 1)).expect("room");
+        let (begin, turns) = (Instant::now(), reactor.stats().turns);
+        while begin.elapsed() < Duration::from_millis(50) {
+            reactor.turn(Some(Duration::from_millis(50))).expect("a turn");
+        }
+        assert!(reactor.handler().log.is_empty(), "{:?}", reactor.handler().log);
+        assert!(reactor.stats().turns - turns < 40, "{:?}", reactor.stats());
+        accepted.push(listener.accept().expect("the one that filled it"));
+        turn_until_told(&mut reactor, 1);
+        assert_eq!(reactor.with(|handler, _| handler.log.pop()).as_deref(), Some("opened 1"));
+    }
+}
+
+// D9, D5: all of them stay full.
+#[test]
+fn d9_several_backlogs_that_stay_full_fail_in_time() {
+    let place = Place::new("all-full");
+    let (_listener, _filler) = full(&place);
+    let mut reactor = client(Config::default());
+    let connect = Connect::to_any([place.addr("socket")]).expect("one");
+    reactor.with(|_, cx| cx.connect(connect.timeout(Duration::from_millis(100)), 1)).expect("room");
+    reactor.run().expect("returns when nothing is left");
+    assert_eq!(reactor.handler().log, ["connect 1 failed: timed out waiting for the connect"]);
+    assert_eq!((reactor.stats().connects_failed, reactor.stats().open), (1, 0));
 }
 
 #[test]
