@@ -131,7 +131,7 @@ impl Bind {
     }
 
     /// The permissions of a Unix socket's path; who may write to it may send. Default `0o600`, for the reason that
-    /// [`Listen::mode`](crate::Listen::mode) gives. Linux has them there from the first moment, other systems a moment
+    /// [`Listen::mode`](crate::Listen::mode) gives; more than `0o777` is refused. Linux has them there from the first moment, other systems a moment
     /// after the bind; there, a directory of its own keeps others out.
     #[must_use]
     pub fn mode(mut self, permissions: u32) -> Bind {

@@ -138,7 +138,8 @@ impl Connect {
         self
     }
 
-    /// Connects from this address of ours; port 0 lets the system choose. Default: the system chooses both.
+    /// Connects from this address of ours; port 0 lets the system choose. Default: the system chooses both. For a Unix
+    /// socket it is not looked at.
     ///
     /// For machines with several addresses, and for servers that look at where one comes from. One that is not ours,
     /// one in use and ports that have run out are told by `connect_failed`. Chosen this way, a port serves one

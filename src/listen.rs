@@ -34,7 +34,8 @@ impl Listen {
 
     /// The permissions of a Unix listener's path; who may write to it may connect. Default `0o600`: only the same user
     /// (and root), whatever the umask of the process, so that everyone else is let in by a decision and not by
-    /// accident. The umask takes nothing from what is asked for here.
+    /// accident. The umask takes nothing from what is asked for here. More than `0o777`, as `mode(660)` without the `0o` is,
+    /// fails with [`io::ErrorKind::InvalidInput`] at the bind.
     ///
     /// The path is never open to more than this, not for a moment: it listens only once it has these. Systems other than
     /// Linux may ignore the permissions of sockets; there, and for who may remove the path, those of the directory

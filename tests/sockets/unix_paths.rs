@@ -189,6 +189,18 @@ fn k7_a_directory_that_someone_else_has_locked_only_hinders_a_removal() {
     drop(echo(place.addr("socket")));
 }
 
+// K8: a decimal number is no way to write permissions, and what is left of it without its highest bits is none at all.
+#[test]
+fn k8_permissions_written_as_a_decimal_number_are_refused() {
+    let place = Place::new("decimal");
+    for mistaken in [600, 660, 666, 777, 0o1000] {
+        let error = refused(Listen::unix(place.addr("socket")).mode(mistaken));
+        assert_eq!(error.kind(), ErrorKind::InvalidInput);
+        assert!(error.to_string().contains(&format!("in decimal {mistaken}")), "{error}");
+        assert!(!place.path("socket").exists());
+    }
+}
+
 /// A socket bound to a path of as many bytes as `sockaddr_un` has, so that there is no room for the zero byte behind it:
 /// Linux takes it, and tells it with the zero byte, longer than a `sockaddr_un` is.
 fn of_108_bytes(place: &Place, kind: SocketType) -> OwnedFd {

@@ -93,7 +93,11 @@ pub(super) fn bind(socket: &Socket, addr: &UnixAddr, mode: u32) -> io::Result<Op
         rustix::net::bind(socket, &at).map_err(|error| about(addr, error))?;
         return Ok(None);
     };
-    let mode = mode & 0o777;
+    if mode > 0o777 {
+        let message =
+            format!("{addr}: permissions are 0o777 at most, and these are {mode:#o}, in decimal {mode}");
+        return Err(io::Error::new(ErrorKind::InvalidInput, message));
+    }
     let file = bind_path(socket, &at, addr, path, mode)?;
     let name = Name { path: std::path::absolute(path)?, file: FileId::of(&file) };
     if file.mode() & 0o777 != mode {
