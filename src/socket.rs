@@ -37,8 +37,7 @@ pub trait Socket: fmt::Debug {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct Credentials {
-    /// The process. `None` when it is not visible from here, as from another container. It may be gone, and its
-    /// number another's: decide nothing by it.
+    /// The process, where the system says which. It may be gone, and its number another's: decide nothing by it.
     pub pid: Option<u32>,
     /// Its effective user.
     pub uid: u32,

@@ -128,8 +128,8 @@ impl<'s> Peer<'s> {
     /// Who is at the other end of a Unix stream, by what the system knows: the user to decide by, where permissions of
     /// the path do not say enough, or there are none.
     ///
-    /// Fails with [`io::ErrorKind::Unsupported`] for anything but a Unix stream, and on systems other than Linux and
-    /// Android so far.
+    /// Fails with [`io::ErrorKind::Unsupported`] for anything but a Unix stream, for a peer whose process is not visible
+    /// from here, as one in another container, and on systems other than Linux and Android so far.
     pub fn credentials(&self) -> io::Result<Credentials> {
         self.socket.credentials()
     }

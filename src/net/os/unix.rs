@@ -266,7 +266,11 @@ pub(super) fn credentials(socket: impl AsFd) -> io::Result<Credentials> {
             "only Unix sockets know who is at their other end",
         ));
     }
-    let of_peer = rustix::net::sockopt::socket_peercred(&socket)?;
+    // Of a Unix socket the system always has an answer. The number of a process that is not to be seen from here is 0,
+    // which `rustix` has no room for, and takes for an error, whatever its number.
+    let of_peer = rustix::net::sockopt::socket_peercred(&socket).map_err(|_| {
+        io::Error::new(ErrorKind::Unsupported, "the peer is not a process that is visible from here")
+    })?;
     let pid = u32::try_from(Pid::as_raw(Some(of_peer.pid))).ok().filter(|&pid| pid != 0);
     Ok(Credentials { pid, uid: of_peer.uid.as_raw(), gid: of_peer.gid.as_raw() })
 }
@@ -353,5 +357,14 @@ mod tests {
             std::fs::remove_file(&path).expect("it was bound");
         }
         std::fs::remove_dir(&directory).expect("it is empty");
+    }
+
+    // K8: a process that is not visible from here has the number 0, as one has that never was.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    #[test]
+    fn k8_a_peer_without_a_process_has_no_credentials() {
+        let nobody = open(Type::STREAM).expect("a socket");
+        let error = credentials(&nobody).expect_err("nobody is connected");
+        assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
     }
 }
