@@ -21,8 +21,10 @@ pub(crate) struct Outbox {
     /// How many of the bytes are sent already.
     gone: usize,
     /// Put aside, in order: their receivers take no more for now, and no event will say when they do.
-    pub(crate) aside: VecDeque<Aside>,
+    aside: VecDeque<Aside>,
     aside_bytes: usize,
+    /// How many of them are for whom.
+    receivers: BTreeMap<Addr, usize>,
     /// The kernel takes no more for now; an event will say when it does.
     pub(crate) blocked: bool,
     /// It is on the list of what is sent at the end of the turn.
@@ -44,7 +46,7 @@ pub(crate) struct Aside {
 impl Outbox {
     /// Whether something for that receiver was put aside, behind which more of it must wait.
     pub(crate) fn is_aside(&self, to: &Addr) -> bool {
-        self.aside.iter().any(|aside| aside.to == *to)
+        self.receivers.contains_key(to)
     }
 
     /// Puts the first that waits aside, unless that would be more than `max` bytes: then it is dropped, as the answer
@@ -55,18 +57,35 @@ impl Outbox {
         let fits = self.aside_bytes + takes <= max;
         if fits {
             let aside = Aside { to: to.clone(), bytes: bytes.into(), since: now };
-            self.aside.push_back(aside);
-            self.aside_bytes += takes;
+            self.keep_aside(aside);
         }
         self.pop();
         fits
     }
 
-    /// Takes what was put aside at `at`.
-    pub(crate) fn take_aside(&mut self, at: usize) -> Option<Aside> {
-        let aside = self.aside.remove(at)?;
+    /// Takes the first that was put aside.
+    pub(crate) fn take_aside(&mut self) -> Option<Aside> {
+        let aside = self.aside.pop_front()?;
         self.aside_bytes -= aside.bytes.len() + OVERHEAD;
+        if let Some(count) = self.receivers.get_mut(&aside.to) {
+            *count -= 1;
+            if *count == 0 {
+                self.receivers.remove(&aside.to);
+            }
+        }
         Some(aside)
+    }
+
+    /// Puts one aside, behind all others.
+    pub(crate) fn keep_aside(&mut self, aside: Aside) {
+        self.aside_bytes += aside.bytes.len() + OVERHEAD;
+        *self.receivers.entry(aside.to.clone()).or_default() += 1;
+        self.aside.push_back(aside);
+    }
+
+    /// How many are put aside.
+    pub(crate) fn aside_len(&self) -> usize {
+        self.aside.len()
     }
 
     /// The first that waits.
@@ -168,7 +187,7 @@ impl Outboxes {
 
     /// Whether anything was put aside.
     pub(crate) fn any_aside(&self) -> bool {
-        self.sockets.values().any(|outbox| !outbox.aside.is_empty())
+        self.sockets.values().any(|outbox| outbox.aside_len() > 0)
     }
 
     /// The kernel may take more from a socket.

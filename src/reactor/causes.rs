@@ -83,7 +83,11 @@ pub(super) fn all_failed(to: &Target, tried: usize, failure: Option<(Addr, io::E
         Target::One(_) | Target::Any(_) => String::new(),
     };
     let count = if tried > 1 { format!(" ({tried} addresses were tried)") } else { String::new() };
-    let text = format!("{name}{addr}: {error}{count}");
+    // That of a Unix socket names it: the system says at once that nobody is there.
+    let text = match addr {
+        Addr::Unix(_) => format!("{error}{count}"),
+        _ => format!("{name}{addr}: {error}{count}"),
+    };
     told(error, text)
 }
 

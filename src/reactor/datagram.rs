@@ -183,7 +183,7 @@ impl<H: Handler, N: Network> Reactor<H, N> {
         while left > 0 {
             let Some(outbox) = self.cx.datagrams.sockets.get_mut(&id) else { return };
             let Some((to, bytes)) = outbox.front() else { break };
-            if !outbox.aside.is_empty() && outbox.is_aside(to) {
+            if outbox.aside_len() > 0 && outbox.is_aside(to) {
                 self.put_aside(id);
                 left -= 1;
                 continue;
@@ -297,7 +297,7 @@ impl<H: Handler, N: Network> Reactor<H, N> {
             if outbox.len() > 0 && !outbox.blocked && !(outbox.listed && self.cx.datagrams.pending) {
                 return Err(format!("{id:?} has datagrams that nobody will send"));
             }
-            if !outbox.aside.is_empty() && self.cx.datagrams.again == Instant::NEVER {
+            if outbox.aside_len() > 0 && self.cx.datagrams.again == Instant::NEVER {
                 return Err(format!("{id:?} has put datagrams aside that nobody will send"));
             }
         }

@@ -3,12 +3,13 @@
 //! It knows that they are tried again, in order for each receiver, and for how long. Everyone else who is sent to from
 //! the same socket does not wait for them.
 
+use std::collections::BTreeSet;
 use std::io::{self, ErrorKind};
 use std::time::Duration;
 
 use super::Reactor;
 use crate::addr::Addr;
-use crate::context::Aside;
+use crate::context::{Aside, Outbox};
 use crate::handler::Handler;
 use crate::id::DatagramId;
 use crate::instant::Instant;
@@ -52,46 +53,49 @@ impl<H: Handler, N: Network> Reactor<H, N> {
         datagrams.again = if any_left { self.cx.now + datagrams.pause } else { Instant::NEVER };
     }
 
-    /// Tries what one socket has put aside; whether anything was taken.
+    /// Tries what one socket has put aside, each once; whether anything was taken. What stays goes to the back, so that
+    /// the order is as it was.
     pub(super) fn send_aside_again_of(&mut self, id: DatagramId) -> bool {
-        let (mut at, mut taken) = (0, false);
+        let mut taken = false;
         // Whose first was not taken gets nothing of what is behind it.
-        let mut full: Vec<Addr> = Vec::new();
-        loop {
-            let Some(bound) = self.bound_at(id) else { return taken };
-            let Some(outbox) = self.cx.datagrams.sockets.get_mut(&id) else { return taken };
-            let Some(Aside { to, bytes, since }) = outbox.aside.get(at) else { return taken };
-            let over = self.cx.now.since(*since) >= self.cx.config.write_timeout;
+        let mut full = BTreeSet::new();
+        let count = self.cx.datagrams.sockets.get(&id).map_or(0, Outbox::aside_len);
+        for _ in 0..count {
+            let Some(bound) = self.bound_at(id) else { break };
+            let Some(outbox) = self.cx.datagrams.sockets.get_mut(&id) else { break };
+            let Some(aside) = outbox.take_aside() else { break };
             let mut result = Err(ErrorKind::WouldBlock.into());
-            if !full.contains(to) {
-                self.cx.stats.calls.send_datagram += 1;
-                result = self.datagrams[bound].socket.send(bytes, to);
+            if !full.contains(&aside.to) {
+                result = self.send_again(bound, &aside);
             }
             match result {
+                Ok(()) => {
+                    self.cx.stats.datagrams_sent += 1;
+                    taken = true;
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    if self.cx.now.since(aside.since) >= self.cx.config.write_timeout {
+                        self.not_taken(id, &aside.to, ErrorKind::TimedOut);
+                    } else if let Some(outbox) = self.cx.datagrams.sockets.get_mut(&id) {
+                        full.insert(aside.to.clone());
+                        outbox.keep_aside(aside);
+                    }
+                }
+                Err(error) => {
+                    self.cx.stats.datagrams_dropped += 1;
+                    self.datagram_error(id, &error);
+                }
+            }
+        }
+        taken
+    }
+
+    fn send_again(&mut self, bound: usize, aside: &Aside) -> io::Result<()> {
+        loop {
+            self.cx.stats.calls.send_datagram += 1;
+            match self.datagrams[bound].socket.send(&aside.bytes, &aside.to) {
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == ErrorKind::WouldBlock && !over => {
-                    if !full.contains(to) {
-                        full.push(to.clone());
-                    }
-                    at += 1;
-                }
-                result => {
-                    let aside = outbox.take_aside(at);
-                    match result {
-                        Ok(()) => {
-                            self.cx.stats.datagrams_sent += 1;
-                            taken = true;
-                        }
-                        Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                            let to = aside.map_or(Addr::Unnamed, |aside| aside.to);
-                            self.not_taken(id, &to, ErrorKind::TimedOut);
-                        }
-                        Err(error) => {
-                            self.cx.stats.datagrams_dropped += 1;
-                            self.datagram_error(id, &error);
-                        }
-                    }
-                }
+                result => return result,
             }
         }
     }
