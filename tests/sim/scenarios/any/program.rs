@@ -91,6 +91,8 @@ pub(super) struct Program {
     calm: bool,
     stopping: bool,
     panics: u64,
+    /// Connects of ours whose `opened` panicked: they are told as failed.
+    panicked: Vec<ConnId>,
     closed: u64,
 }
 
@@ -111,6 +113,7 @@ impl Program {
             calm: false,
             stopping: false,
             panics: 0,
+            panicked: Vec::new(),
             closed: 0,
         }
     }
@@ -158,6 +161,7 @@ impl Program {
     pub(super) fn compare(&self, stats: &Stats) {
         assert_eq!(stats.closed_total(), self.closed, "closed callbacks");
         assert_eq!(stats.panics, self.panics, "isolated panics");
+        assert!(self.panicked.is_empty(), "nobody was told of {:?}", self.panicked);
         assert!(self.conns.is_empty(), "{:?} were told neither closed nor failed", self.conns);
     }
 
@@ -581,8 +585,8 @@ impl Handler for Program {
             known.open = true;
             known.opened_at = cx.now().as_nanos();
         }
-        // Who is turned away, by a panic too, is not heard of again.
-        let mut turned_away = Guard { program: self, id, keep: false };
+        // Who is turned away, by a panic too, is not heard of again, unless it is us who connected and then panicked.
+        let mut turned_away = Guard { program: self, id, ours: kind == Kind::Out, keep: false };
         let program = &mut *turned_away.program;
         let answer = program.answer(cx, id);
         let wanted = answer.is_ok() && (program.calm || !program.draw.once_in(30));
@@ -700,6 +704,12 @@ impl Handler for Program {
 
     fn connect_failed(&mut self, cx: &mut Context, _: u64, why: &CloseReason) {
         let id = cx.id();
+        if matches!(why, CloseReason::Panicked) {
+            let panicked = self.panicked.iter().position(|&one| one == id);
+            self.expect(panicked.is_some(), || format!("{id}: {why:?}, and `opened` did not panic"));
+            self.panicked.retain(|&one| one != id);
+            return self.answer_nothing(cx, ConnId::NONE);
+        }
         let known = self.bury(id);
         self.expect(known.as_ref().is_some_and(|known| !known.open), || format!("{id}: {why:?}, {known:?}"));
         self.answer_nothing(cx, ConnId::NONE);
@@ -731,6 +741,7 @@ impl Program {
 struct Guard<'p> {
     program: &'p mut Program,
     id: ConnId,
+    ours: bool,
     keep: bool,
 }
 
@@ -738,6 +749,9 @@ impl Drop for Guard<'_> {
     fn drop(&mut self) {
         if !self.keep {
             self.program.bury(self.id);
+            if self.ours && std::thread::panicking() {
+                self.program.panicked.push(self.id);
+            }
         }
     }
 }
