@@ -18,8 +18,6 @@ use std::time::Duration;
 /// use switchboard::codec::Lines;
 /// use switchboard::{Backoff, CloseReason, Conn, Connect, Context, Frame, Handler, Peer, Result};
 ///
-/// const AGAIN: u64 = 1;
-///
 /// struct Client {
 ///     server: Connect,
 ///     backoff: Backoff,
@@ -27,9 +25,9 @@ use std::time::Duration;
 ///
 /// impl Client {
 ///     fn again(&mut self, cx: &mut Context) {
-///         let set = self.backoff.next().map(|after| cx.set_alarm(after, AGAIN));
-///         if !matches!(set, Some(Ok(_))) {
-///             eprintln!("given up");
+///         // `None` is after the last attempt, an `Err` while the reactor stops.
+///         if let Some(after) = self.backoff.next() {
+///             let _ = cx.connect(self.server.clone().after(after), 0);
 ///         }
 ///     }
 /// }
@@ -45,12 +43,6 @@ use std::time::Duration;
 ///     fn received(&mut self, _: &mut Context, _: Conn<'_, Self>, _: Frame<'_, Self>) -> Result {
 ///         self.backoff.reset();
 ///         Ok(())
-///     }
-///
-///     fn alarm(&mut self, cx: &mut Context, _: u64) {
-///         if cx.connect(self.server.clone(), 0).is_err() {
-///             self.again(cx);
-///         }
 ///     }
 ///
 ///     fn closed(&mut self, cx: &mut Context, _: (), _: &CloseReason) {

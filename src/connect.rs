@@ -33,6 +33,7 @@ pub struct Connect {
     pub(crate) local: Option<SocketAddr>,
     pub(crate) timeout: Option<Duration>,
     pub(crate) stagger: Duration,
+    pub(crate) after: Duration,
 }
 
 /// Whom to connect to.
@@ -121,6 +122,7 @@ impl Connect {
             local: None,
             timeout: None,
             stagger: Duration::from_millis(250),
+            after: Duration::ZERO,
         }
     }
 
@@ -164,6 +166,17 @@ impl Connect {
     #[must_use]
     pub fn stagger(mut self, stagger: Duration) -> Connect {
         self.stagger = stagger.clamp(Duration::from_millis(10), Duration::from_secs(2));
+        self
+    }
+
+    /// Begins once `after` has passed, counted from the end of the callback that asks for it: for another attempt after
+    /// one that failed, with what a [`Backoff`](crate::Backoff) says. Default: at once.
+    ///
+    /// It is a connection from the beginning, and counts as one: it can be sent to, and closed. The time-out begins when
+    /// the attempt does.
+    #[must_use]
+    pub fn after(mut self, after: Duration) -> Connect {
+        self.after = after;
         self
     }
 

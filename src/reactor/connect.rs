@@ -6,6 +6,7 @@
 use std::fmt;
 use std::io::{self, ErrorKind};
 use std::mem;
+use std::time::Duration;
 
 use super::attempts::{Race, Stand};
 use super::causes;
@@ -37,6 +38,8 @@ pub(super) struct Attempt<N: Network> {
 enum Stage<N: Network> {
     /// It failed at once or was closed before it began: only the report is owed.
     Over,
+    /// It is to begin later.
+    Later(Box<Connect>),
     /// The name is being looked up.
     Lookup(Box<Connect>),
     /// It could not begin, and is tried again.
@@ -57,7 +60,7 @@ impl<N: Network> Attempt<N> {
     /// Its socket, or that of the address that is tried first.
     pub(super) fn stream(&self) -> Option<&N::Stream> {
         match &self.stage {
-            Stage::Over | Stage::Lookup(_) | Stage::Again(_) => None,
+            Stage::Over | Stage::Later(_) | Stage::Lookup(_) | Stage::Again(_) => None,
             Stage::One(stream) => Some(stream),
             Stage::Race(race) => race.first(),
         }
@@ -73,7 +76,7 @@ impl<N: Network> Attempt<N> {
             Stage::Over => None,
             Stage::One(stream) => Some(stream.set_options(options)),
             Stage::Race(race) => Some(race.set_options(options)),
-            Stage::Lookup(connect) => {
+            Stage::Later(connect) | Stage::Lookup(connect) => {
                 connect.options = options.clone().or(mem::take(&mut connect.options));
                 Some(Ok(()))
             }
@@ -112,23 +115,48 @@ impl<H: Handler, N: Network> Reactor<H, N> {
             let mut attempt = Attempt { key, deadline: self.cx.table.slots[index].since, stage: Stage::Over };
             // Unless it was closed again before it began.
             if self.cx.table.slots[index].state == State::Connecting {
-                match self.begin_connect(connect, id) {
-                    Ok(stage) => attempt.stage = stage,
-                    Err(error) => self.cx.table.end(index, CloseReason::Io(error)),
+                if connect.after > Duration::ZERO {
+                    self.cx.table.slots[index].since = self.cx.now + connect.after;
+                    attempt.stage = Stage::Later(Box::new(connect));
+                } else {
+                    attempt.stage = self.begin_connect(connect, id);
                 }
             }
-            let is_race = matches!(attempt.stage, Stage::Race(_));
-            self.attempts.insert(id, attempt);
-            if is_race {
-                self.go_on(id);
-            }
-            self.cx.table.rearm(index, &self.cx.config, self.cx.now);
+            self.begun(id, attempt);
         }
         // No callback ran meanwhile that could have asked for more.
         self.cx.wishes.connect = wishes;
     }
 
-    fn begin_connect(&mut self, connect: Connect, id: ConnId) -> io::Result<Stage<N>> {
+    /// Begins a connect whose time has come.
+    #[cold]
+    fn begin_later(&mut self, id: ConnId) {
+        let Some(mut attempt) = self.attempts.remove(&id) else { return };
+        let Stage::Later(connect) = mem::replace(&mut attempt.stage, Stage::Over) else { return };
+        attempt.deadline = self.cx.now + connect.timeout.unwrap_or(self.cx.config.connect_timeout);
+        self.cx.table.slots[id.slot()].since = attempt.deadline;
+        attempt.stage = self.begin_connect(*connect, id);
+        self.begun(id, attempt);
+    }
+
+    /// Keeps an attempt that has begun, or is over already.
+    fn begun(&mut self, id: ConnId, attempt: Attempt<N>) {
+        let is_race = matches!(attempt.stage, Stage::Race(_));
+        self.attempts.insert(id, attempt);
+        if is_race {
+            self.go_on(id);
+        }
+        self.cx.table.rearm(id.slot(), &self.cx.config, self.cx.now);
+    }
+
+    fn begin_connect(&mut self, connect: Connect, id: ConnId) -> Stage<N> {
+        self.first_stage(connect, id).unwrap_or_else(|error| {
+            self.cx.table.end(id.slot(), CloseReason::Io(error));
+            Stage::Over
+        })
+    }
+
+    fn first_stage(&mut self, connect: Connect, id: ConnId) -> io::Result<Stage<N>> {
         match &connect.to {
             Target::One(addr) => match open(&mut self.net, &mut self.cx.stats.calls, addr, &connect, id) {
                 Ok(stream) => Ok(Stage::One(stream)),
@@ -168,7 +196,7 @@ impl<H: Handler, N: Network> Reactor<H, N> {
         let Some(attempt) = self.attempts.get_mut(&id) else { return };
         let connect = match mem::replace(&mut attempt.stage, Stage::Over) {
             Stage::Lookup(connect) => connect,
-            other @ (Stage::Over | Stage::Again(_) | Stage::One(_) | Stage::Race(_)) => {
+            other @ (Stage::Over | Stage::Later(_) | Stage::Again(_) | Stage::One(_) | Stage::Race(_)) => {
                 attempt.stage = other;
                 return;
             }
@@ -208,7 +236,7 @@ impl<H: Handler, N: Network> Reactor<H, N> {
                 self.with_race(id, Race::look);
                 self.cx.table.rearm(id.slot(), &self.cx.config, self.cx.now);
             }
-            Stage::Over | Stage::Lookup(_) | Stage::Again(_) => {}
+            Stage::Over | Stage::Later(_) | Stage::Lookup(_) | Stage::Again(_) => {}
         }
     }
 
@@ -245,6 +273,7 @@ impl<H: Handler, N: Network> Reactor<H, N> {
                 self.go_on(id);
                 return self.cx.table.rearm(index, &self.cx.config, self.cx.now);
             }
+            Some(Attempt { stage: Stage::Later(_), .. }) => return self.begin_later(id),
             Some(Attempt { deadline, stage: Stage::Again(_), .. }) if *deadline > self.cx.now => {
                 self.try_again(id);
                 return self.cx.table.rearm(index, &self.cx.config, self.cx.now);
@@ -338,7 +367,7 @@ impl<H: Handler, N: Network> Reactor<H, N> {
     pub(super) fn attempt_over(&mut self, id: ConnId, reason: &CloseReason) {
         let attempt = self.attempts.remove(&id).expect("a connection without a link is connecting");
         let descriptors = match &attempt.stage {
-            Stage::Over | Stage::Again(_) => 0,
+            Stage::Over | Stage::Later(_) | Stage::Again(_) => 0,
             Stage::Lookup(_) => {
                 self.lookups -= 1;
                 self.net.take_back(id);

@@ -5,10 +5,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use switchboard::codec::Lines;
+use switchboard::codec::{Lines, Raw};
 use switchboard::{
-    Addr, Close, CloseReason, Config, Conn, ConnId, Connect, Context, Frame, Handler, Options, Peer, Reactor,
-    Result, Stop,
+    Addr, Backoff, Close, CloseReason, Config, Conn, ConnId, Connect, Context, Frame, Handler, Options, Peer,
+    Reactor, Result, Stop,
 };
 
 use crate::connecting::black_hole;
@@ -356,4 +356,45 @@ fn a_reactor_that_has_stopped_connects_no_more() {
     rig.reactor.run().expect("it stops");
     let error = rig.reactor.connect(([127, 0, 0, 1], 1), 0).expect_err("refused");
     assert_eq!(error.to_string(), "no more connects: the reactor stops");
+}
+
+// D15: each failure asks for another attempt, later, in a line.
+#[test]
+fn d15_connects_are_tried_again_as_the_backoff_says() {
+    struct Client {
+        server: Connect,
+        backoff: Backoff,
+        failures: Vec<Instant>,
+    }
+
+    impl Handler for Client {
+        type Codec = Raw;
+        type Session = ();
+
+        fn opened(&mut self, _: &mut Context, _: &Peer<'_>) -> Option<(Raw, ())> {
+            None
+        }
+
+        fn received(&mut self, _: &mut Context, _: Conn<'_, Self>, _: &[u8]) -> Result {
+            Ok(())
+        }
+
+        fn connect_failed(&mut self, cx: &mut Context, _: u64, _: &CloseReason) {
+            self.failures.push(Instant::now());
+            if let Some(after) = self.backoff.next() {
+                cx.connect(self.server.clone().after(after), 0).expect("there is room");
+            }
+        }
+    }
+
+    let nobody = TcpListener::bind("127.0.0.1:0").expect("a free port").local_addr().expect("bound");
+    let min = Duration::from_millis(10);
+    let backoff = Backoff::new(1).min(min).max(2 * min).attempts_max(3);
+    let client = Client { server: Connect::to(nobody), backoff, failures: Vec::new() };
+    let mut reactor = Reactor::new(client, Config::default()).expect("a reactor can be made");
+    reactor.connect(nobody, 0).expect("there is room");
+    reactor.run().expect("it ends when nothing is left to try");
+    let failures = &reactor.handler().failures;
+    assert_eq!(failures.len(), 4);
+    assert!(failures.windows(2).all(|pair| pair[1].duration_since(pair[0]) >= min), "{failures:?}");
 }

@@ -153,3 +153,39 @@ fn d11_a_race_closed_with_one_attempt_or_more_closes_them_all() {
         bench.reactor.audit_empty().expect("nothing is left");
     }
 }
+
+fn put_off(bench: &mut Bench, after: Duration) -> ConnId {
+    let sock = Sock::default();
+    sock.0.borrow_mut().peer.extend([ErrorKind::NotConnected; OFTEN]);
+    bench.net.0.borrow_mut().connects.push_back(Ok(sock));
+    let to = Connect::from(([127, 0, 0, 1], 1)).after(after);
+    bench.reactor.connect(to, 0).expect("there is room")
+}
+
+// D15: it begins when its time has come and not before, and only then its own time begins.
+#[test]
+fn d15_a_connect_that_is_put_off_wakes_the_loop_when_it_begins_and_not_before() {
+    let mut bench = Bench::quiet(Config::default());
+    let after = Duration::from_secs(20);
+    put_off(&mut bench, after);
+    let begun = |bench: &Bench| 1 - bench.net.0.borrow().connects.len();
+    assert_eq!((begun(&bench), bench.settle()), (0, Some(after)));
+    bench.pass(after.saturating_sub(Duration::from_millis(1)));
+    assert_eq!(begun(&bench), 0);
+    let left = bench.pass(Duration::from_millis(1)).expect("the end of its time");
+    assert_eq!((begun(&bench), left), (1, Config::default().connect_timeout));
+    bench.pass(left);
+    assert_eq!(bench.told(), [Told::ConnectFailed("timed out waiting for the connect".into())]);
+}
+
+// D11: what is closed before it began never begins, and is told once.
+#[test]
+fn d11_a_connect_that_is_put_off_can_be_closed() {
+    let mut bench = Bench::quiet(Config::default());
+    let id = put_off(&mut bench, Duration::from_secs(20));
+    bench.settle();
+    bench.reactor.with(|_, cx| cx.close(id, Close::Flush));
+    assert_eq!(bench.settle(), None);
+    assert_eq!(bench.told().len(), 1);
+    assert_eq!(bench.net.0.borrow().connects.len(), 1, "it was never begun");
+}
