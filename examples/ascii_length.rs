@@ -3,7 +3,7 @@
 //! ```text
 //! cargo run --release --example ascii_length -- serve
 //! cargo run --release --example ascii_length -- call 127.0.0.1:7012 hello hi
-//! printf 00005hello00002hi | nc -N 127.0.0.1 7012
+//! printf 00005hello00002hi | nc -N 127.0.0.1 7012     (Ncat does without -N)
 //! ```
 //!
 //! The Python Socket Programming HOWTO asks for "the length of the message [...] as 5 numeric characters", and warns that

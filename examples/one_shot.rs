@@ -3,7 +3,7 @@
 //! ```text
 //! cargo run --release --example one_shot -- serve
 //! cargo run --release --example one_shot -- call 127.0.0.1:7013 'some words to count'
-//! nc -N 127.0.0.1 7013 < README.md
+//! nc -N 127.0.0.1 7013 < README.md     (Ncat does without -N)
 //! curl http://127.0.0.1:7013/some/words
 //! ```
 //!

@@ -375,8 +375,9 @@ impl Context {
     /// The id is good at once: what is sent to it waits in its queue until it is connected. Then
     /// `Handler::opened` is called, with `key` in `Peer::key`. Should it fail, be closed before, or take
     /// longer than [`Connect::timeout`], `Handler::connect_failed` is called instead, exactly once, and
-    /// what was queued is dropped. [`Backoff`](crate::Backoff) says when to try again. Fails at once only at the limit of
-    /// connections, and in the last callbacks of a reactor that stops.
+    /// what was queued is dropped. [`Backoff`](crate::Backoff) says when to try again, which is
+    /// [`Connect::after`]. Fails at once only at the limit of connections, and in the last callbacks of a reactor that
+    /// stops.
     ///
     /// A proxy is two connections that know each other's names. The id answered here is the one that `opened`
     /// finds in `cx.id()`:
