@@ -275,18 +275,7 @@ impl World {
         if to_all && !port.broadcast {
             return Err(Errno::EACCES);
         }
-        if port.squeezed {
-            return Err(Errno::EAGAIN);
-        }
-        if self.faults.take(&mut self.tape, Fault::NoBuffers, 2) > 0 {
-            return Err(Errno::ENOBUFS);
-        }
-        let squeeze = self.faults.take(&mut self.tape, Fault::Squeeze, 4);
-        if squeeze > 0 {
-            self.ports.list[number as usize].squeezed = true;
-            self.later([1, MILLI / 2, 30 * MILLI][squeeze - 1], Event::Room(number));
-            return Err(Errno::EAGAIN);
-        }
+        self.take_room(number)?;
         let to = self.seen_outside(host, to);
         match self.routes.get(&to) {
             Some(Route::Unreachable) => return Err(Errno::ENETUNREACH),
@@ -308,6 +297,23 @@ impl World {
                     self.later(after, Event::Datagram(u32::try_from(at).unwrap_or(u32::MAX)));
                 }
             }
+        }
+        Ok(())
+    }
+
+    /// Whether the kernel has room for one more datagram of a socket.
+    pub(super) fn take_room(&mut self, number: u32) -> Result<()> {
+        if self.ports.list[number as usize].squeezed {
+            return Err(Errno::EAGAIN);
+        }
+        if self.faults.take(&mut self.tape, Fault::NoBuffers, 2) > 0 {
+            return Err(Errno::ENOBUFS);
+        }
+        let squeeze = self.faults.take(&mut self.tape, Fault::Squeeze, 4);
+        if squeeze > 0 {
+            self.ports.list[number as usize].squeezed = true;
+            self.later([1, MILLI / 2, 30 * MILLI][squeeze - 1], Event::Room(number));
+            return Err(Errno::EAGAIN);
         }
         Ok(())
     }

@@ -8,7 +8,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use super::calls::Result;
 use super::udp::{PORT, Port};
 use super::unix::Name;
-use super::world::{Event, MILLI, What, World};
+use super::world::{What, World};
 use crate::addr::{Addr, UnixAddr};
 use crate::bind::Bind;
 use crate::net::Token;
@@ -104,18 +104,7 @@ impl World {
         if bytes.len() > DATAGRAM_MAX {
             return Err(Errno::EMSGSIZE);
         }
-        if self.ports.list[number as usize].squeezed {
-            return Err(Errno::EAGAIN);
-        }
-        if self.faults.take(&mut self.tape, Fault::NoBuffers, 2) > 0 {
-            return Err(Errno::ENOBUFS);
-        }
-        let squeeze = self.faults.take(&mut self.tape, Fault::Squeeze, 4);
-        if squeeze > 0 {
-            self.ports.list[number as usize].squeezed = true;
-            self.later([1, MILLI / 2, 30 * MILLI][squeeze - 1], Event::Room(number));
-            return Err(Errno::EAGAIN);
-        }
+        self.take_room(number)?;
         let receiver = &mut self.ports.list[target as usize];
         // Who is connected takes from nobody else.
         let its_peer = receiver.names.as_ref().and_then(|names| names.peer);
