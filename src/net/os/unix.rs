@@ -258,8 +258,6 @@ impl Drop for Name {
 /// Who is at the other end, as the system knew it when the connection was made.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(super) fn credentials(socket: impl AsFd) -> io::Result<Credentials> {
-    use rustix::process::Pid;
-
     if rustix::net::sockopt::socket_domain(&socket)? != rustix::net::AddressFamily::UNIX {
         return Err(io::Error::new(
             ErrorKind::Unsupported,
@@ -271,7 +269,7 @@ pub(super) fn credentials(socket: impl AsFd) -> io::Result<Credentials> {
     let of_peer = rustix::net::sockopt::socket_peercred(&socket).map_err(|_| {
         io::Error::new(ErrorKind::Unsupported, "the peer is not a process that is visible from here")
     })?;
-    let pid = u32::try_from(Pid::as_raw(Some(of_peer.pid))).ok().filter(|&pid| pid != 0);
+    let pid = u32::try_from(of_peer.pid.as_raw_nonzero().get()).ok();
     Ok(Credentials { pid, uid: of_peer.uid.as_raw(), gid: of_peer.gid.as_raw() })
 }
 
